@@ -1,0 +1,1 @@
+"""The arithmetic of sharing: pure numpy, no I/O, no clock, no logging."""

@@ -1,0 +1,1 @@
+"""What all roles agree on: task, roster, windows, messages, keys, errors. Pure: no I/O, no clock, no logging."""

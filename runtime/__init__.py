@@ -1,0 +1,1 @@
+"""What every role needs to run and none decides: configuration files, logs, health pages, Kafka, the Faust fold."""

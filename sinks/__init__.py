@@ -1,0 +1,1 @@
+"""Where released aggregates are written: InfluxDB, or SQLite. Sees what is released, nothing else."""
