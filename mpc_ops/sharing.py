@@ -1,0 +1,91 @@
+"""Sharing over Z/2^64: pseudorandom components from seeds, the last one explicit.
+
+The gateway shards, a party expands what it holds, the collector reveals sums. All but one component of a value are
+the keystream of AES-256-CTR under a 32-byte seed, so the wire carries the seed in their place (DESIGN 5.2).
+
+A seed is a one-time pad in small: the same seed over two different columns gives their difference to
+whoever sees both explicit components. It is the caller that never uses one twice; nothing here keeps state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from sys import byteorder
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from numpy.typing import NDArray
+
+SEED_SIZE = 32
+
+_BLOCK = 1 << 14
+"""Values per block: 128 kB, so that keystream, column and difference stay in the second-level cache."""
+
+_ZEROS = bytes(8 * _BLOCK)
+_IV = bytes(16)  # fixed: a key is used once, so the pair of key and counter never repeats
+
+
+class _Keystream:
+    """AES-256-CTR under `seed` from counter 0, read as little-endian 64-bit words, in pieces of at most _BLOCK."""
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != SEED_SIZE:
+            raise ValueError(f"a seed has {SEED_SIZE} bytes")
+        self._cipher = Cipher(AES256(seed), CTR(_IV)).encryptor()
+        self._zeros = memoryview(_ZEROS)
+
+    def into(self, words: NDArray[np.uint64]) -> None:
+        self._cipher.update_into(self._zeros[: words.nbytes], words.view(np.uint8).data)
+        if byteorder == "big":
+            words.byteswap(inplace=True)
+
+
+def expand(seed: bytes, count: int) -> NDArray[np.uint64]:
+    """The first `count` words of a seed's component: uint64[count], native byte order, writable.
+
+    Raises ValueError for a seed of another size than 32 bytes.
+    """
+    stream = _Keystream(seed)
+    words = np.empty(count, dtype=np.uint64)
+    for block in _blocks(count):
+        stream.into(words[block])
+    return words
+
+
+def shard(values: NDArray[np.uint64], seeds: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The explicit, last component of uint64[n]: values minus the components of all seeds, modulo 2^64.
+
+    Components 0..m-2 are `expand(seeds[j], n)`, component m-1 is the result; `values` stays as it is.
+    """
+    streams = [_Keystream(seed) for seed in seeds]
+    if not streams:
+        raise ValueError("a value needs at least two components")
+    explicit = np.empty(len(values), dtype=np.uint64)
+    words = np.empty(min(len(values), _BLOCK), dtype=np.uint64)
+    for block in _blocks(len(values)):
+        source, target = values[block], explicit[block]
+        piece = words[: len(target)]
+        for stream in streams:
+            stream.into(piece)
+            np.subtract(source, piece, out=target)
+            source = target
+    return explicit
+
+
+def reveal(components: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
+    """The values, or the sums of values: all components added modulo 2^64, read as signed: int64[k].
+
+    Signed, because noise and differences are; the task's bounds keep every true sum below 2^63.
+    """
+    if not components or len({part.shape for part in components}) != 1:
+        raise ValueError("needs all components, each with the same number of values")
+    total = components[0].copy()
+    for part in components[1:]:
+        total += part
+    return total.view(np.int64)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
