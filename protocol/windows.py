@@ -1,7 +1,7 @@
 """Window arithmetic in integer milliseconds of event time. A window is half-open: [start, start + size).
 
-Windows are named by their start. They are aligned to local midnight of 1970-01-01 at the task's offset from UTC, so that
-a window of a day begins when the day does.
+Windows are named by their start. They are aligned to local midnight of 1970-01-01 at the task's offset from UTC, so
+that a window of a day begins when the day does.
 """
 
 from __future__ import annotations
