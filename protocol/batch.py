@@ -1,7 +1,7 @@
 """Records on the topics `shares.<party>`: batches and seals (SPEC 6).
 
-A record is a header in clear, an encapsulation, a sealed body and a signature. The first part of the header, the *core*, is
-the same bytes on every party's topic: parties that compare cores know that they hold shares of the same readings.
+A record is a header in clear, an encapsulation, a sealed body and a signature. The first part of the header, the *core*,
+is the same bytes on every party's topic: parties that compare cores know that they hold shares of the same readings.
 This module packs and unpacks; what is inside a body is in `protocol.body`.
 """
 
@@ -67,7 +67,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCore:
-    """The core of a batch. `commitments` has one blinded commitment for each component, `table` the one to the cells."""
+    """The core of a batch: one blinded commitment for each component, and one to the cell table."""
 
     place: Place
     sequence: int

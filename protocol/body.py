@@ -6,6 +6,7 @@ each batch, with the batch's number and 32 fresh bytes (the salt). Segment keys 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -54,7 +55,7 @@ class CellTable:
         for _ in range(reader.u16()):
             cells.append(Cell(tuple(reader.text() for _ in range(labels)), reader.u16()))
             rows.append(reader.u32())
-        if any(a >= b for a, b in zip(cells, cells[1:], strict=False)) or not cells or 0 in rows:
+        if any(a >= b for a, b in itertools.pairwise(cells)) or not cells or 0 in rows:
             raise WireError("not_canonical")
         return cls(cells=tuple(cells), rows=np.array(rows, dtype=np.int64))
 
@@ -64,7 +65,7 @@ class CellTable:
 
 
 def component_commitment(core: BatchCore, component: int, blind: bytes, sums: NDArray[np.uint64]) -> bytes:
-    """Return c_j over a component's sums by cell. Parties that hold the same component know, without talking, that it is."""
+    """Return c_j over a component's sums by cell: its holders know, without talking, that they hold the same."""
     return tagged_hash("component commitment", core.context(), bytes([component]), blind, Writer().words(sums).done())
 
 
@@ -138,7 +139,7 @@ class SealNotes:
 
 
 def segment_info(place: Place, *, suite: int, identity: bytes, party: int, key_id: bytes) -> bytes:
-    """Return HPKE's `info`: without the gateway's name and key in it, a copied encapsulation could be signed by another."""
+    """Return HPKE's `info`: without the gateway in it, a copied encapsulation could be signed by another gateway."""
     writer = Writer().raw(b"sotto/1 segment key\0").u8(suite).raw(place.task_hash, 32).raw(place.roster_hash, 32)
     writer.text(place.gateway).raw(identity, 32).u8(party).raw(key_id, 16)
     return writer.u64(place.epoch.counter).raw(place.epoch.nonce, 16).u32(place.partition).i64(place.window).done()

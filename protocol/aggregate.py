@@ -1,0 +1,174 @@
+"""The result of a window, on the topic `aggregates`: canonical JSON, signed by the collector (SPEC 9).
+
+Every cell that was due occurs once: as a point with exact integers, or suppressed with its reason and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from protocol.canonical import Json, canonical, decimal_text
+from protocol.errors import WireError
+from protocol.identity import b64, unb64
+from protocol.task import Task
+
+_SIGNED: Final = b"sotto/1 aggregate\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """One cell. `sum_steps` is the exact sum in steps of the resolution; both numbers are None where suppressed."""
+
+    labels: dict[str, str]
+    measure: str
+    unit: str
+    resolution: Decimal
+    outcome: Literal["point", "suppressed"]
+    reason: str = "none"
+    at_fault: tuple[str, ...] = ()
+    count: int | None = None
+    sum_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contributor:
+    """A gateway of the agreed set, and how many of its readings came too late."""
+
+    gateway: str
+    organisation: str
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """All outcomes of one window. Times are milliseconds; `last_seal` is by the gateways' clocks, 0 where unknown."""
+
+    task: str
+    revision: int
+    task_id: str
+    roster: int
+    window_start: int
+    window_end: int
+    verified: bool
+    parties: tuple[str, ...]
+    contributors: tuple[Contributor, ...]
+    organisations: int
+    gateways: int
+    absent: tuple[str, ...]
+    last_seal: int
+    revealed_at: int
+    cells: tuple[CellResult, ...]
+
+
+def _document(aggregate: Aggregate) -> dict[str, Json]:
+    return {
+        "format": 1,
+        "task": aggregate.task,
+        "revision": aggregate.revision,
+        "task_id": aggregate.task_id,
+        "roster": aggregate.roster,
+        "window_start": aggregate.window_start,
+        "window_end": aggregate.window_end,
+        "verified": aggregate.verified,
+        "parties": list(aggregate.parties),
+        "contributors": [
+            {"gateway": one.gateway, "organisation": one.organisation, "late": one.late}
+            for one in aggregate.contributors
+        ],
+        "organisations": aggregate.organisations,
+        "gateways": aggregate.gateways,
+        "absent": list(aggregate.absent),
+        "last_seal": aggregate.last_seal,
+        "revealed_at": aggregate.revealed_at,
+        "cells": [_cell_document(cell) for cell in aggregate.cells],
+    }
+
+
+def _cell_document(cell: CellResult) -> dict[str, Json]:
+    document: dict[str, Json] = {
+        "labels": cell.labels,
+        "measure": cell.measure,
+        "unit": cell.unit,
+        "resolution": decimal_text(cell.resolution),
+        "outcome": cell.outcome,
+    }
+    if cell.outcome == "point":
+        # As text: sums can be above 2^53, where readers of JSON that use binary64 lose units.
+        return {**document, "count": str(cell.count), "sum_steps": str(cell.sum_steps)}
+    return {**document, "reason": cell.reason, "at_fault": list(cell.at_fault)}
+
+
+def encode(aggregate: Aggregate, identity: Ed25519PrivateKey) -> bytes:
+    """Write and sign an aggregate. The same aggregate gives the same bytes (Ed25519 is deterministic)."""
+    document = _document(aggregate)
+    signature = identity.sign(_SIGNED + canonical(document))
+    return canonical({"aggregate": document, "signature": b64(signature)})
+
+
+def decode(data: bytes, *, task: Task) -> Aggregate:
+    """Read an aggregate and check that the task's collector signed it. Raises WireError."""
+    try:
+        envelope = json.loads(data)
+        document = envelope["aggregate"]
+        signature = unb64(envelope["signature"], 64)
+        if canonical(envelope) != data or set(envelope) != {"aggregate", "signature"}:
+            raise WireError("not_canonical")
+        if document["task_id"] != task.id:
+            raise WireError("other_task")
+        key = Ed25519PublicKey.from_public_bytes(task.collector.identity)
+        key.verify(signature, _SIGNED + canonical(document))
+        aggregate = _read(document)
+        if _document(aggregate) != document:
+            raise WireError("not_canonical")
+    except InvalidSignature:
+        raise WireError("wrong_signature") from None
+    except (ValueError, KeyError, TypeError, RecursionError, ArithmeticError):
+        raise WireError("not_an_aggregate") from None
+    return aggregate
+
+
+def _integer(text: object) -> int:
+    if not isinstance(text, str) or not re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", text):
+        msg = "not an integer"
+        raise ValueError(msg)
+    return int(text)
+
+
+def _read(document: dict[str, Any]) -> Aggregate:
+    return Aggregate(
+        task=document["task"],
+        revision=document["revision"],
+        task_id=document["task_id"],
+        roster=document["roster"],
+        window_start=document["window_start"],
+        window_end=document["window_end"],
+        verified=document["verified"],
+        parties=tuple(document["parties"]),
+        contributors=tuple(Contributor(**one) for one in document["contributors"]),
+        organisations=document["organisations"],
+        gateways=document["gateways"],
+        absent=tuple(document["absent"]),
+        last_seal=document["last_seal"],
+        revealed_at=document["revealed_at"],
+        cells=tuple(_read_cell(cell) for cell in document["cells"]),
+    )
+
+
+def _read_cell(document: dict[str, Any]) -> CellResult:
+    shared = {
+        "labels": document["labels"],
+        "measure": document["measure"],
+        "unit": document["unit"],
+        "resolution": Decimal(document["resolution"]),
+        "outcome": document["outcome"],
+    }
+    if document["outcome"] == "point":
+        return CellResult(**shared, count=_integer(document["count"]), sum_steps=_integer(document["sum_steps"]))
+    return CellResult(**shared, reason=document["reason"], at_fault=tuple(document["at_fault"]))
