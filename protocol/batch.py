@@ -1,8 +1,8 @@
 """Records on the topics `shares.<party>`: batches and seals (SPEC 6).
 
-A record is a header in clear, an encapsulation, a sealed body and a signature. The first part of the header, the *core*,
-is the same bytes on every party's topic: parties that compare cores know that they hold shares of the same readings.
-This module packs and unpacks; what is inside a body is in `protocol.body`.
+A record is a header in clear, an encapsulation, a sealed body and a signature. The first part of the header, the
+*core*, is the same bytes on every party's topic: parties that compare cores know that they hold shares of the same
+readings. This module packs and unpacks; what is inside a body is in `protocol.body`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from protocol.derive import derive
 from protocol.errors import WireError
 from protocol.roster import Cell
 
+MOST_ROWS: Final = 1 << 20
 _SEED: Final = 0
 _EXPLICIT: Final = 1
 # A batch key is used for one body, so the nonce is fixed: (key, nonce) cannot repeat unless the salt does.
@@ -102,6 +103,9 @@ class Body:
         """Read the body of a party that holds the components `held` (ascending) of `components`. Raises WireError."""
         reader = Reader(data)
         table = CellTable.decode(reader, labels)
+        # A few bytes of seed could otherwise make a party expand gigabytes.
+        if table.total > MOST_ROWS:
+            raise WireError("too_many_rows")
         blind = reader.raw(32)
         found: dict[int, Component] = {}
         for number in held:

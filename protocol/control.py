@@ -43,7 +43,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a party holds in full. `last_seal` is the latest time of the seals (gateways' clocks), for measuring only."""
+    """What a party holds in full. `last_seal`: the latest time of the seals (gateways' clocks), for measuring."""
 
     window: int
     party: int

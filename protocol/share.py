@@ -26,7 +26,7 @@ REASONS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharePayload:
-    """Cells by their number in the roster's list, each once: released with counts and sums, or suppressed with a reason.
+    """Cells by their number in the roster's list, each once: released with counts and sums, or suppressed.
 
     `released` int64[c] ascending, `counts` int64[c], `sums` uint64[held, c]; `late` names gateways with late readings.
     """
