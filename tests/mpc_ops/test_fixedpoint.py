@@ -228,3 +228,10 @@ def test_errors_never_carry_the_reading() -> None:
     with pytest.raises(OutOfRangeError) as refused:
         q.exact(D("424242"))
     assert "42" not in str(refused.value)
+
+
+@given(quantisers(), st.sampled_from(["minimum", "maximum"]))
+def test_both_bounds_are_in_range(q: Quantiser, bound: str) -> None:
+    """A reading that means exactly the bound is taken, however the product rounds; its neighbours are as they are."""
+    value = float((getattr(q, bound) - q.offset) / q.scale)
+    assert_exact(q, [value, math.nextafter(value, math.inf), math.nextafter(value, -math.inf)])
