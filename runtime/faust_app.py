@@ -1,0 +1,245 @@
+"""Flows inside a Faust app. With `faust_settings` this is the one module that knows Faust.
+
+Faust brings the group membership, the fetching and the producer. It never commits (`acks=False`, `noack()`):
+what to commit and when is the runner's decision (reference/streams.md, reference/ecosystem.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+
+uvloop.install()  # before Faust is imported: it makes its loops then
+
+import faust  # noqa: E402
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # noqa: E402
+from aiokafka.structs import OffsetAndMetadata, TopicPartition  # noqa: E402
+
+from runtime.fold import Flow, Log, LogError, Output, Place, Record, Start, Undeliverable  # noqa: E402
+from runtime.lane import Clock  # noqa: E402
+from runtime.runner import Runner  # noqa: E402
+from runtime.sections import KafkaSection  # noqa: E402
+
+_log = structlog.get_logger("sotto.fold")
+_T = TypeVar("_T")
+
+ANSWER = 2.0
+"""Seconds that any request of ours to Kafka may take."""
+DELIVERY = 10.0
+"""Seconds after which an unconfirmed record counts as not delivered and is sent again."""
+
+
+def quiet_libraries() -> None:
+    """Below INFO these print records, keys and passwords: shares in a log (invariant 5)."""
+    for name in ("faust", "mode", "aiokafka", "kafka"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logging.WARNING, logger.level))
+
+
+def tls(kafka: KafkaSection) -> ssl.SSLContext:
+    """TLS with the broker's name checked against the system's certificates or `tls_ca`."""
+    context = ssl.create_default_context(cafile=str(kafka.tls_ca) if kafka.tls_ca else None)
+    if kafka.tls_cert and kafka.tls_key:
+        context.load_cert_chain(str(kafka.tls_cert), str(kafka.tls_key.path))
+    return context
+
+
+def _credentials(kafka: KafkaSection) -> faust.types.auth.CredentialsT | None:
+    context = tls(kafka) if kafka.security_protocol.endswith("SSL") else None
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.reveal() if kafka.sasl_password else None,
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context=context) if context else None
+
+
+def faust_app(*, group: str, kafka: KafkaSection, folder: Path) -> faust.App:
+    """An app that keeps nothing, serves nothing, creates nothing and commits nothing by itself."""
+    session = kafka.session_timeout / 1000
+    return faust.App(
+        group,
+        broker=[f"kafka://{server}" for server in kafka.bootstrap_servers],
+        broker_credentials=_credentials(kafka),
+        store="memory://",
+        datadir=str(folder),
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,  # it can wait for minutes; what is unfinished is simply read again
+        stream_buffer_maxsize=64,  # of records that can have 100 kB; lanes have their own queues
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=session,
+        broker_heartbeat_interval=max(0.2, session / 6),
+        broker_request_timeout=max(10.0, session + 4),
+        broker_rebalance_timeout=max(10.0, 2 * session),
+        producer_acks=-1,
+        producer_request_timeout=DELIVERY,
+    )
+
+
+class FaustLog(Log):
+    """Kafka through the clients of a running Faust app.
+
+    The consumer lives in a thread of its own; its coroutines are run there directly: Faust's queue of calls to
+    that thread has two workers, and a fetch can hold both of them for a second.
+    """
+
+    def __init__(self, app: faust.App) -> None:
+        self._app = app
+
+    async def send(self, output: Output) -> None:
+        producer: Any = self._app.producer
+        try:
+            sent = await producer.send(output.topic, output.key, output.value, output.partition, None, None)
+            await sent
+        except (MessageSizeTooLargeError, RecordTooLargeError) as error:
+            raise Undeliverable(type(error).__name__) from error
+        except (KafkaError, faust.exceptions.FaustError, RuntimeError) as error:
+            if isinstance(error.__cause__, MessageSizeTooLargeError):
+                raise Undeliverable(type(error.__cause__).__name__) from error
+            raise LogError(type(error.__cause__ or error).__name__) from error
+
+    async def starts(self, places: Sequence[Place]) -> Mapping[Place, Start]:
+        consumer = self._consumer()
+        partitions = [TopicPartition(*place) for place in places]
+
+        async def ask() -> tuple[Any, Any, Any]:
+            committed = await consumer._coordinator.fetch_committed_offsets(partitions)
+            return committed, await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+
+        committed, oldest, ends = await self._there(ask())
+        starts = {}
+        for place, partition in zip(places, partitions, strict=True):
+            at = committed[partition].offset if partition in committed else -1
+            if at > ends[partition]:
+                _log.error("topic_was_replaced", topic=place.topic, partition=place.partition, committed=at)
+                at = -1
+            starts[place] = Start(first=max(at, oldest[partition]), end=ends[partition])
+        return starts
+
+    async def ends(self, places: Sequence[Place], topics: Sequence[str]) -> Mapping[Place, int]:
+        consumer = self._consumer()
+        partitions = {TopicPartition(*place) for place in places}
+        for topic in topics:
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise LogError(f"topic {topic} is not known")
+            partitions |= {TopicPartition(topic, number) for number in numbers}
+        if not partitions:
+            return {}
+        ends = await self._there(consumer.end_offsets(list(partitions)))
+        return {Place(partition.topic, partition.partition): end for partition, end in ends.items()}
+
+    async def seek(self, place: Place, offset: int) -> None:
+        try:
+            async with asyncio.timeout(ANSWER):
+                await self._app.consumer.seek_wait({faust.types.TP(*place): offset})
+        except (KafkaError, TimeoutError, AssertionError, faust.exceptions.FaustError) as error:
+            raise LogError(repr(error)) from error
+
+    async def commit(self, offsets: Mapping[Place, int]) -> None:
+        wanted = {TopicPartition(*place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
+        await self._there(self._consumer().commit(wanted))
+
+    def _consumer(self) -> Any:
+        thread: Any = self._app.consumer._thread
+        if thread is None or thread._consumer is None:
+            raise LogError("the consumer is not there yet")
+        return thread._consumer
+
+    async def _there(self, call: Awaitable[_T]) -> _T:
+        """Run a coroutine of the consumer where the consumer lives, with a time limit."""
+        loop: asyncio.AbstractEventLoop = self._app.consumer._thread.thread_loop
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(call), loop))
+        except (KafkaError, TimeoutError, RuntimeError, ValueError) as error:
+            raise LogError(str(error) or type(error).__name__) from error
+
+
+async def _await(call: Awaitable[_T]) -> _T:
+    return await call
+
+
+class Worker:
+    """A Faust app and the runner in it, once: after `stop` or a crash a new one is made."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        kafka: KafkaSection,
+        flows: Sequence[Flow],
+        clock: Clock,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="sotto-")  # Faust makes empty folders there
+        self.app = faust_app(group=group, kafka=kafka, folder=Path(self._folder.name))
+        self.runner = Runner(flows=flows, log=FaustLog(self.app), clock=clock, failed=failed)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connect(sorted({topic for flow in flows for topic in flow.topics}))
+
+    def _connect(self, topics: Sequence[str]) -> None:
+        app, runner = self.app, self.runner
+        channel = app.topic(*topics, key_serializer="raw", value_serializer="raw", acks=False)
+
+        async def feed(stream: Any) -> None:
+            async for event in stream.noack().events():
+                message = event.message
+                await runner.feed(
+                    Record(
+                        topic=message.topic,
+                        partition=message.partition,
+                        offset=message.offset,
+                        key=message.key,
+                        value=message.value or b"",
+                        timestamp=round((message.timestamp or 0) * 1000),
+                    )
+                )
+
+        app.agent(channel, name="feed", concurrency=1)(feed)
+
+        async def assigned(_sender: Any, assigned: Collection[Any], **_: Any) -> None:
+            runner.assigned([Place(each.topic, each.partition) for each in assigned if each.topic in topics])
+
+        async def revoked(_sender: Any, revoked: Collection[Any], **_: Any) -> None:
+            del revoked  # all of them, always: Faust's protocol is the eager one
+            await runner.close()
+
+        self._handlers = (assigned, revoked)  # signals hold their receivers weakly
+        app.on_partitions_assigned.connect(assigned)
+        app.on_partitions_revoked.connect(revoked)
+
+    async def start(self) -> None:
+        """Return when the app runs. Raises what Faust raises when Kafka cannot be reached."""
+        for work in (self.runner.commit_for_ever(), self.runner.look_for_ever()):
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
+        await self.app.start()
+
+    @property
+    def crashed(self) -> BaseException | None:
+        """What Faust crashed with."""
+        if self.app.crashed or self.app.should_stop:
+            return self.app.crash_reason or RuntimeError("Faust stopped")
+        return None
+
+    async def stop(self) -> None:
+        """Commit, leave the group, end."""
+        await self.runner.close()
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await self.app.stop()
+        finally:
+            self._folder.cleanup()

@@ -1,0 +1,195 @@
+"""Running flows until somebody says stop: no broker yet, a broker that goes, a signal, a worker that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from protocol.errors import NotReadyError
+from runtime.faust_app import Worker, quiet_libraries, tls
+from runtime.fold import Flow
+from runtime.lane import Clock
+from runtime.runner import Runner
+from runtime.sections import KafkaSection
+
+_log = structlog.get_logger("sotto.fold")
+
+STOP = 4.0
+"""Seconds for Faust to stop. Then the process ends anyway: nothing is lost, all that counts is in Kafka."""
+BEAT = 0.2
+PAUSES = (1.0, 2.0, 5.0, 10.0)
+
+
+def run_worker(
+    *,
+    group: str,
+    kafka: KafkaSection,
+    flows: Sequence[Flow],
+    clock: Clock,
+    beat: Callable[[Runner | None], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Block until SIGTERM, SIGINT or `stop`. `beat` is called five times a second with the runner at work.
+
+    `group` is Kafka's consumer group: every process with the same one takes part of the partitions. Kafka being
+    away is waited out. Raises what a fold raised, and `NotReadyError` for topics that are missing or uneven.
+    """
+    quiet_libraries()
+    halted = _Until(stop)
+    job = _Job(group=group, kafka=kafka, flows=flows, clock=clock, beat=beat, halted=halted)
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(job.run())
+    finally:
+        if job.stuck:
+            os._exit(0 if job.failure is None else 1)  # a thread of Faust's that does not end keeps the process
+
+
+class _Until:
+    """A stop that comes from a signal or from another thread."""
+
+    def __init__(self, stop: threading.Event | None) -> None:
+        self._stop = stop
+        self._signalled = False
+
+    def listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._signal)
+
+    def _signal(self) -> None:
+        self._signalled = True
+
+    def __bool__(self) -> bool:
+        return self._signalled or (self._stop is not None and self._stop.is_set())
+
+
+class _Job:
+    def __init__(
+        self,
+        *,
+        group: str,
+        kafka: KafkaSection,
+        flows: Sequence[Flow],
+        clock: Clock,
+        beat: Callable[[Runner | None], None],
+        halted: _Until,
+    ) -> None:
+        self.stuck = False
+        self.failure: BaseException | None = None
+        self._group = group
+        self._kafka = kafka
+        self._flows = flows
+        self._clock = clock
+        self._beat = beat
+        self._halted = halted
+
+    async def run(self) -> None:
+        self._halted.listen()
+        pauses = 0
+        while not self._halted and self.failure is None:
+            if await self._kafka_is_there():
+                began = self._clock.monotonic()
+                await self._work()
+                if self._clock.monotonic() - began > 60:
+                    pauses = 0
+            if not self._halted and self.failure is None:
+                await self._rest(PAUSES[min(pauses, len(PAUSES) - 1)])
+                pauses += 1
+        if self.failure is not None:
+            raise self.failure
+
+    async def _work(self) -> None:
+        worker = Worker(
+            group=self._group, kafka=self._kafka, flows=self._flows, clock=self._clock, failed=self._failed
+        )
+        start = asyncio.get_running_loop().create_task(worker.start())
+        try:
+            while not self._halted and self.failure is None:
+                self._beat(worker.runner)
+                if start.done() and start.exception() is not None:
+                    _log.warning("kafka_does_not_answer", wanted="start", detail=repr(start.exception()))
+                    break
+                if (crash := worker.crashed) is not None:
+                    _log.error("restarts", detail=repr(crash))
+                    break
+                await asyncio.sleep(BEAT)
+        finally:
+            await self._end(worker, start)
+
+    async def _end(self, worker: Worker, start: asyncio.Task[None]) -> None:
+        start.cancel()
+        try:
+            async with asyncio.timeout(STOP):
+                await worker.stop()
+                await asyncio.gather(start, return_exceptions=True)
+        except TimeoutError:
+            _log.warning("stop_takes_too_long", seconds=STOP)
+            self.stuck = True
+        except Exception as error:  # noqa: BLE001 - we are leaving; Faust's reasons change nothing any more
+            _log.warning("stop_failed", detail=repr(error))
+
+    def _failed(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+            _log.error("worker_failed", detail=repr(error), exc_info=error)
+
+    async def _rest(self, seconds: float) -> None:
+        until = self._clock.monotonic() + seconds
+        while not self._halted and self._clock.monotonic() < until:
+            self._beat(None)
+            await asyncio.sleep(BEAT)
+
+    async def _kafka_is_there(self) -> bool:
+        """Whether a broker answers and has the topics. Faust itself would end, or wait in silence."""
+        client = AIOKafkaClient(
+            bootstrap_servers=list(self._kafka.bootstrap_servers),
+            request_timeout_ms=5_000,
+            **_login(self._kafka),
+        )
+        names = sorted({topic for flow in self._flows for topic in (*flow.topics, *flow.watch, *flow.outputs)})
+        try:
+            await client.bootstrap()
+            for name in names:
+                client.add_topic(name)
+            await client.force_metadata_update()
+            counts = {name: len(client.cluster.partitions_for_topic(name) or ()) for name in names}
+        except (KafkaError, OSError) as error:
+            servers = ", ".join(self._kafka.bootstrap_servers)
+            _log.warning("kafka_does_not_answer", servers=servers, detail=str(error) or type(error).__name__)
+            return False
+        finally:
+            await client.close()
+        missing = [name for name, count in counts.items() if not count]
+        if missing:
+            _log.warning("topics_missing", topics=missing, remedy="Create them: sotto topics task.toml")
+            return False
+        for flow in self._flows:
+            if len({counts[topic] for topic in flow.topics}) > 1:
+                self._failed(
+                    NotReadyError(
+                        "topics that are read together have different numbers of partitions: "
+                        + ", ".join(f"{topic} {counts[topic]}" for topic in flow.topics),
+                        remedy="Create them anew with the same number: sotto topics task.toml",
+                    )
+                )
+                return False
+        return True
+
+
+def _login(kafka: KafkaSection) -> dict[str, object]:
+    settings: dict[str, object] = {"security_protocol": kafka.security_protocol}
+    if kafka.security_protocol.endswith("SSL"):
+        settings["ssl_context"] = tls(kafka)
+    if kafka.security_protocol.startswith("SASL"):
+        settings["sasl_mechanism"] = kafka.sasl_mechanism
+        settings["sasl_plain_username"] = kafka.sasl_username
+        settings["sasl_plain_password"] = kafka.sasl_password.reveal() if kafka.sasl_password else None
+    return settings
