@@ -1,0 +1,207 @@
+"""One aggregate as rows for a database: results, outcomes, contributors. Pure, and the same whatever the database.
+
+Three series, because they answer three questions: *what came out* (a row only where a value was released), *what became
+of every cell that was due* (a row for each, with the reason where there is no value), *who took part*. A cell that was
+suppressed has an outcome and nothing else: neither values nor the small counts that made the policy say no.
+
+Numbers stay exact as far as a database can carry them: `count` and `sum_steps` are integers, and the floats beside them
+are made here, once, each the binary64 number nearest to the exact value (from a `Fraction`: nothing is rounded twice).
+
+The same aggregate always gives the same rows in the same order: writing twice overwrites and adds nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from protocol.errors import ConfigError, WireError
+from protocol.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
+
+    from protocol.aggregate import Aggregate, CellResult, Contributor
+
+Labels = tuple[tuple[str, str], ...]
+"""Label keys and values, sorted by key."""
+
+RESERVED = frozenset(
+    {
+        "absent",
+        "at_fault",
+        "complete",
+        "count",
+        "gateways",
+        "labels",
+        "last_seal",
+        "late",
+        "latency_ms",
+        "mean",
+        "measure",
+        "organisation",
+        "organisations",
+        "outcome",
+        "reason",
+        "resolution",
+        "revealed_at",
+        "revision",
+        "sum",
+        "sum_steps",
+        "task",
+        "time",
+        "unit",
+        "verified",
+        "window",
+        "window_end",
+        "window_start",
+        "written_at",
+    }
+)
+"""What tags, fields and columns are called here; a label of the same name would hide one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A released value. `sum_steps` counts steps of `resolution`, exactly; `mean` is None where nothing was counted."""
+
+    labels: Labels
+    measure: str
+    unit: str
+    resolution: Decimal
+    count: int
+    sum_steps: int
+    sum: float
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one cell that was due; `reason` is "none" for a point, `at_fault` names parties."""
+
+    labels: Labels
+    measure: str
+    outcome: str
+    reason: str
+    at_fault: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contributing:
+    """One organisation in the agreed set: its gateways that took part, and its readings that came too late to count."""
+
+    organisation: str
+    gateways: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """All rows of one window, with what they have in common. Times are integer milliseconds.
+
+    `organisations`, `gateways` and `absent` count the agreed set of the whole window, never of one cell. `late` is None
+    where the task keeps from the collector who took part. `last_seal` is 0 where unknown.
+    """
+
+    task: str
+    revision: int
+    window_start: int
+    window_end: int
+    verified: bool
+    organisations: int
+    gateways: int
+    absent: int
+    late: int | None
+    last_seal: int
+    revealed_at: int
+    results: tuple[Result, ...]
+    outcomes: tuple[Outcome, ...]
+    contributors: tuple[Contributing, ...]
+
+    @property
+    def window(self) -> str:
+        """The size of the window as people write it, such as "1h"."""
+        return format_duration(self.window_end - self.window_start)
+
+
+def rows_of(aggregate: Aggregate) -> Rows:
+    """The rows of one aggregate; WireError where it contradicts itself, so that no row is written over another."""
+    cells = sorted(aggregate.cells, key=_place)
+    places = [_place(cell) for cell in cells]
+    if len(set(places)) < len(places):
+        raise WireError("repeated_cell", "the aggregate names a cell twice")
+    return Rows(
+        task=aggregate.task,
+        revision=aggregate.revision,
+        window_start=aggregate.window_start,
+        window_end=aggregate.window_end,
+        verified=aggregate.verified,
+        organisations=aggregate.organisations,
+        gateways=aggregate.gateways,
+        absent=len(aggregate.absent),
+        late=sum(one.late for one in aggregate.contributors) if aggregate.contributors else None,
+        last_seal=aggregate.last_seal,
+        revealed_at=aggregate.revealed_at,
+        results=tuple(_result(cell) for cell in cells if cell.outcome == "point"),
+        outcomes=tuple(_outcome(cell) for cell in cells),
+        contributors=_contributors(aggregate.contributors),
+    )
+
+
+def check_labels(labels: Iterable[str]) -> None:
+    """Refuse a task whose label keys would hide a tag, field or column of ours."""
+    if taken := sorted(RESERVED.intersection(labels)):
+        raise ConfigError(
+            f'the label "{taken[0]}" has the name of a column of the results',
+            where="task.toml: labels",
+            remedy="The sink cannot write this task. Names that are taken: " + ", ".join(sorted(RESERVED)) + ".",
+        )
+
+
+def series_name(task: str) -> str:
+    """The name of a task's series: revisions keep the task's name, so dashboards outlive them."""
+    return task.replace("-", "_")
+
+
+def _place(cell: CellResult) -> tuple[Labels, str]:
+    return tuple(sorted(cell.labels.items())), cell.measure
+
+
+def _result(cell: CellResult) -> Result:
+    if cell.count is None or cell.sum_steps is None:
+        raise WireError("point_without_value", "the aggregate calls a cell a point and gives no value")
+    labels, measure = _place(cell)
+    total = cell.sum_steps * Fraction(cell.resolution)
+    try:
+        nearest = float(total)
+        mean = float(total / cell.count) if cell.count else None
+    except OverflowError as error:
+        raise WireError("beyond_binary64", "a sum of the aggregate is beyond what a float can carry") from error
+    return Result(
+        labels=labels,
+        measure=measure,
+        unit=cell.unit,
+        resolution=cell.resolution,
+        count=cell.count,
+        sum_steps=cell.sum_steps,
+        sum=nearest,
+        mean=mean,
+    )
+
+
+def _outcome(cell: CellResult) -> Outcome:
+    labels, measure = _place(cell)
+    return Outcome(
+        labels=labels, measure=measure, outcome=cell.outcome, reason=cell.reason, at_fault=tuple(sorted(cell.at_fault))
+    )
+
+
+def _contributors(contributors: Iterable[Contributor]) -> tuple[Contributing, ...]:
+    gateways: dict[str, list[int]] = {}
+    for one in contributors:
+        gateways.setdefault(one.organisation, []).append(one.late)
+    return tuple(
+        Contributing(organisation=name, gateways=len(late), late=sum(late)) for name, late in sorted(gateways.items())
+    )
