@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mpc_ops.cells import layout, sums
 from mpc_ops.schemes import Scheme, scheme
-from mpc_ops.sharing import expand, shard
+from mpc_ops.sharing import shard
 from protocol.batch import (
     BatchCore,
     Core,
@@ -78,7 +78,7 @@ class _Shared:
     """A batch in the clear, shared: what the bodies are put together from."""
 
     table: CellTable
-    explicit: NDArray[np.uint64] = field(repr=False)
+    columns: list[NDArray[np.uint64]] = field(repr=False)
     seeds: tuple[bytes, ...] = field(repr=False)
     blinds: tuple[bytes, ...] = field(repr=False)
     table_blind: bytes = field(repr=False)
@@ -122,8 +122,7 @@ class Sharder:
         fresh = self._fresh(place, sequence.to_bytes(4, "little"), digest)
         seeds = tuple(fresh.take("seed", j) for j in range(self._scheme.components - 1))
         blinds = tuple(fresh.take("blind", j) for j in range(self._scheme.components))
-        explicit = shard(units, seeds)
-        shared = _Shared(table, explicit, seeds, blinds, fresh.take("table blind"))
+        shared = _Shared(table, shard(units, seeds), seeds, blinds, fresh.take("table blind"))
         core = self._core(place, sequence, shared)
         return self._bodies(core, shared, fresh), core.hash
 
@@ -173,14 +172,12 @@ class Sharder:
     def _core(self, place: Place, sequence: int, shared: _Shared) -> BatchCore:
         bare = BatchCore(place=place, sequence=sequence, commitments=(), table=b"")
         rows = shared.table.rows
-        total = int(rows.sum())
-        columns = [expand(seed, total) for seed in shared.seeds] + [shared.explicit]
         return BatchCore(
             place=place,
             sequence=sequence,
             commitments=tuple(
                 component_commitment(bare, j, blind, sums(column, rows))
-                for j, (blind, column) in enumerate(zip(shared.blinds, columns, strict=True))
+                for j, (blind, column) in enumerate(zip(shared.blinds, shared.columns, strict=True))
             ),
             table=shared.table.commitment(bare, shared.table_blind),
         )
@@ -193,7 +190,7 @@ class Sharder:
                 table=shared.table,
                 table_blind=shared.table_blind,
                 components={
-                    j: Component(blind=shared.blinds[j], values=shared.explicit)
+                    j: Component(blind=shared.blinds[j], values=shared.columns[last])
                     if j == last
                     else Component(blind=shared.blinds[j], seed=shared.seeds[j])
                     for j in self._scheme.held_by(party)

@@ -54,24 +54,25 @@ def expand(seed: bytes, count: int) -> NDArray[np.uint64]:
     return words
 
 
-def shard(values: NDArray[np.uint64], seeds: Sequence[bytes]) -> NDArray[np.uint64]:
-    """The explicit, last component of uint64[n]: values minus the components of all seeds, modulo 2^64.
+def shard(values: NDArray[np.uint64], seeds: Sequence[bytes]) -> list[NDArray[np.uint64]]:
+    """All components of uint64[n], each uint64[n]: `expand(seeds[j], n)` for j < m-1, and the explicit last one.
 
-    Components 0..m-2 are `expand(seeds[j], n)`, component m-1 is the result; `values` stays as it is.
+    The last is values minus the others, modulo 2^64; `values` stays as it is. The gateway needs the expanded ones as
+    well, for the commitments to their sums. Raises ValueError without a seed, or for one of another size.
     """
     streams = [_Keystream(seed) for seed in seeds]
     if not streams:
         raise ValueError("a value needs at least two components")
-    explicit = np.empty(len(values), dtype=np.uint64)
-    words = np.empty(min(len(values), _BLOCK), dtype=np.uint64)
+    components = [np.empty(len(values), dtype=np.uint64) for _ in range(len(seeds) + 1)]
+    explicit = components[-1]
     for block in _blocks(len(values)):
         source, target = values[block], explicit[block]
-        piece = words[: len(target)]
-        for stream in streams:
+        for stream, component in zip(streams, components, strict=False):
+            piece = component[block]
             stream.into(piece)
             np.subtract(source, piece, out=target)
             source = target
-    return explicit
+    return components
 
 
 def reveal(components: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
