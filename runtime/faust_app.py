@@ -4,6 +4,8 @@ Faust brings the group membership, the fetching and the producer. It never commi
 what to commit and when is the runner's decision (reference/streams.md, reference/ecosystem.md).
 """
 
+# ruff: noqa: ANN401 - what Faust hands over has no types
+
 from __future__ import annotations
 
 import asyncio
@@ -20,8 +22,8 @@ import uvloop
 uvloop.install()  # before Faust is imported: it makes its loops then
 
 import faust  # noqa: E402
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # noqa: E402
-from aiokafka.structs import OffsetAndMetadata, TopicPartition  # noqa: E402
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # type: ignore[import-untyped] # noqa: E402
+from aiokafka.structs import OffsetAndMetadata, TopicPartition  # type: ignore[import-untyped] # noqa: E402
 
 from runtime.fold import Flow, Log, LogError, Output, Place, Record, Start, Undeliverable  # noqa: E402
 from runtime.lane import Clock  # noqa: E402
@@ -153,14 +155,18 @@ class FaustLog(Log):
         await self._there(self._consumer().commit(wanted))
 
     def _consumer(self) -> Any:
-        thread: Any = self._app.consumer._thread
+        thread = self._thread()
         if thread is None or thread._consumer is None:
             raise LogError("the consumer is not there yet")
         return thread._consumer
 
+    def _thread(self) -> Any:
+        consumer: Any = self._app.consumer
+        return consumer._thread
+
     async def _there(self, call: Awaitable[_T]) -> _T:
         """Run a coroutine of the consumer where the consumer lives, with a time limit."""
-        loop: asyncio.AbstractEventLoop = self._app.consumer._thread.thread_loop
+        loop: asyncio.AbstractEventLoop = self._thread().thread_loop
         try:
             async with asyncio.timeout(ANSWER):
                 return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(call), loop))
@@ -210,12 +216,12 @@ class Worker:
 
         app.agent(channel, name="feed", concurrency=1)(feed)
 
-        async def assigned(_sender: Any, assigned: Collection[Any], **_: Any) -> None:
+        async def assigned(*args: Any, **_: Any) -> None:
+            assigned: Collection[Any] = args[-1]
             runner.assigned([Place(each.topic, each.partition) for each in assigned if each.topic in topics])
 
-        async def revoked(_sender: Any, revoked: Collection[Any], **_: Any) -> None:
-            del revoked  # all of them, always: Faust's protocol is the eager one
-            await runner.close()
+        async def revoked(*_: Any, **__: Any) -> None:
+            await runner.close()  # all of them, always: Faust's protocol is the eager one
 
         self._handlers = (assigned, revoked)  # signals hold their receivers weakly
         app.on_partitions_assigned.connect(assigned)

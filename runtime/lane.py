@@ -257,9 +257,8 @@ class Lane:
         if isinstance(worker, Map):
             while self._flying:
                 topic, following, task = self._flying[0]
-                if task is not None:
-                    if not task.done() or task.cancelled() or task.exception() is not None:
-                        return
+                if task is not None and (not task.done() or task.cancelled() or task.exception() is not None):
+                    return
                 self._flying.popleft()
                 self.done[topic] = following
         elif isinstance(worker, Fold):

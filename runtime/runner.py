@@ -80,9 +80,7 @@ class Runner:
                 return
             for number in numbers[0]:
                 self._open(flow, number)
-        _log.info(
-            "partitions_assigned", generation=self.generation, partitions=sorted({p.partition for p in places})
-        )
+        _log.info("partitions_assigned", generation=self.generation, partitions=sorted({p.partition for p in places}))
 
     def revoked(self) -> dict[Place, int]:
         """Nothing is this process's from now on. Returns what it was about to commit."""

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 import structlog
-from aiokafka import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from protocol.errors import NotReadyError
 from runtime.faust_app import Worker, quiet_libraries, tls
@@ -24,7 +24,7 @@ _log = structlog.get_logger("sotto.fold")
 STOP = 4.0
 """Seconds for Faust to stop. Then the process ends anyway: nothing is lost, all that counts is in Kafka."""
 BEAT = 0.2
-PAUSES = (1.0, 2.0, 5.0, 10.0)
+PAUSES = (0.5, 1.0, 2.0, 5.0)
 
 
 def run_worker(
@@ -107,9 +107,7 @@ class _Job:
             raise self.failure
 
     async def _work(self) -> None:
-        worker = Worker(
-            group=self._group, kafka=self._kafka, flows=self._flows, clock=self._clock, failed=self._failed
-        )
+        worker = Worker(group=self._group, kafka=self._kafka, flows=self._flows, clock=self._clock, failed=self._failed)
         start = asyncio.get_running_loop().create_task(worker.start())
         try:
             while not self._halted and self.failure is None:
@@ -157,10 +155,8 @@ class _Job:
         names = sorted({topic for flow in self._flows for topic in (*flow.topics, *flow.watch, *flow.outputs)})
         try:
             await client.bootstrap()
-            for name in names:
-                client.add_topic(name)
-            await client.force_metadata_update()
-            counts = {name: len(client.cluster.partitions_for_topic(name) or ()) for name in names}
+            cluster = await client.fetch_all_metadata()  # of all: to ask for one by name could create it
+            counts = {name: len(cluster.partitions_for_topic(name) or ()) for name in names}
         except (KafkaError, OSError) as error:
             servers = ", ".join(self._kafka.bootstrap_servers)
             _log.warning("kafka_does_not_answer", servers=servers, detail=str(error) or type(error).__name__)
