@@ -218,11 +218,12 @@ class Sharder:
         keys = self._segment_keys.get(place.window)
         if keys is None:
             fresh = self._fresh(place, b"segment")
-            keys = [self._encapsulate(place, p, fresh.take("segment key", p)) for p in range(self._scheme.parties)]
+            keys = [self.encapsulate(place, p, fresh.take("segment key", p)) for p in range(self._scheme.parties)]
             self._segment_keys[place.window] = keys
         return keys[party]
 
-    def _encapsulate(self, place: Place, party: int, secret: bytes) -> SegmentKey:
+    def encapsulate(self, place: Place, party: int, secret: bytes) -> SegmentKey:
+        """Seal a segment key to a party. HPKE draws its own randomness; test vectors put known bytes here."""
         info = segment_info(
             place,
             suite=self._suite.code,

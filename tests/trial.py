@@ -40,7 +40,9 @@ class Trial:
     cards: dict[str, Card]
 
 
-def task_document(scheme: str, keys: dict[str, KeyFile], parties: tuple[str, ...], **changes: Any) -> dict[str, Any]:
+def task_document(
+    scheme: str, suite: str, keys: dict[str, KeyFile], parties: tuple[str, ...], **changes: Any
+) -> dict[str, Any]:
     """Return what tomllib makes of a task file."""
     document: dict[str, Any] = {
         "format": 1,
@@ -54,7 +56,7 @@ def task_document(scheme: str, keys: dict[str, KeyFile], parties: tuple[str, ...
             "no2": {"unit": "ug/m3", "range": [0, 1000], "resolution": 1},
             "temperature": {"unit": "Cel", "range": [-40, 60], "resolution": Decimal("0.1")},
         },
-        "scheme": {"name": scheme, "sealing": "x25519"},
+        "scheme": {"name": scheme, "sealing": suite},
         "policy": {"min_organisations": 3},
         "party": {
             name: {"operator": name.title(), "identity": format_identity(keys[name].public_identity)}
@@ -65,11 +67,12 @@ def task_document(scheme: str, keys: dict[str, KeyFile], parties: tuple[str, ...
     return {**document, **changes}
 
 
-def make_trial(scheme: str = "replicated", parties: int = 3, organisations: int = 4, **changes: Any) -> Trial:
+def make_trial(
+    scheme: str = "replicated", parties: int = 3, organisations: int = 4, *, suite: str = "x25519", **changes: Any
+) -> Trial:
     """Make a task, a signed roster with one gateway for each organisation, and all keys."""
     entropy = counted(f"{scheme}/{parties}/{organisations}")
     party_names = tuple(f"party-{i + 1}" for i in range(parties))
-    suite = "x25519"
     keys = {name: KeyFile.generate(role="party", name=name, suite=suite, entropy=entropy) for name in party_names}
     keys["collector"] = KeyFile.generate(role="collector", name="collector", suite=suite, entropy=entropy)
     names = ("north", "west", "south", "east", "centre", "harbour", "hill", "lake")[:organisations]
@@ -77,7 +80,7 @@ def make_trial(scheme: str = "replicated", parties: int = 3, organisations: int 
         keys[name] = KeyFile.generate(role="organisation", name=name, suite=suite, entropy=entropy)
         keys[f"{name}-1"] = KeyFile.generate(role="gateway", name=f"{name}-1", suite=suite, entropy=entropy)
     cards = {name: key.card() for name, key in keys.items()}
-    task = Task.model_validate(task_document(scheme, keys, party_names, **changes))
+    task = Task.model_validate(task_document(scheme, suite, keys, party_names, **changes))
     document = {
         "format": 1,
         "task": task.id,
