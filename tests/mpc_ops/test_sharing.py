@@ -23,7 +23,9 @@ seeds = st.binary(min_size=32, max_size=32)
 
 
 def all_components(column: np.ndarray, some_seeds: list[bytes]) -> list[np.ndarray]:
-    return shard(column, some_seeds)
+    components = [expand(seed, len(column)) for seed in some_seeds] + shard(column, some_seeds)[-1:]
+    assert all(map(np.array_equal, components, shard(column, some_seeds)))  # the gateway commits to what parties expand
+    return components
 
 
 def signed(value: int) -> int:
