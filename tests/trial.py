@@ -41,7 +41,7 @@ class Trial:
 
 
 def task_document(
-    scheme: str, suite: str, keys: dict[str, KeyFile], parties: tuple[str, ...], **changes: Any
+    scheme: str, suite: str, keys: dict[str, KeyFile], parties: tuple[str, ...], /, **changes: Any
 ) -> dict[str, Any]:
     """Return what tomllib makes of a task file."""
     document: dict[str, Any] = {
