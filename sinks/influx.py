@@ -34,7 +34,7 @@ from sinks.points import check_labels
 from sinks.store import AwayError, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sinks.points import Labels, Rows
@@ -43,6 +43,8 @@ POINTS_PER_REQUEST = 5_000
 """What InfluxData recommends; a window with more cells goes in several requests."""
 
 _REFUSALS = (400, 413, 422)
+_SAID = 300
+"""Characters of InfluxDB's own sentence that go into the log: it lists points, which have been released."""
 _DROPPED = re.compile(r"dropped=(\d+)")
 _REASONS = (
     (re.compile(r"retention", re.IGNORECASE), "retention"),
@@ -50,6 +52,12 @@ _REASONS = (
     (re.compile(r"unable to parse|invalid", re.IGNORECASE), "malformed"),
     (re.compile(r"max-(series|values)|limit", re.IGNORECASE), "limit"),
 )
+_FAILURES: Mapping[type, str] = {
+    urllib3.exceptions.NameResolutionError: "its name is not known",
+    urllib3.exceptions.NewConnectionError: "nothing listens there",
+    urllib3.exceptions.ConnectTimeoutError: "no connection in time",
+    urllib3.exceptions.ReadTimeoutError: "no answer in time",
+}
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 """What has no unambiguous form in a tag: two label values could fall together, and one overwrite the other."""
 
@@ -129,7 +137,8 @@ class InfluxStore:
         if kept is None or now - kept <= valid_from:
             return None
         return (
-            f"InfluxDB drops points before {iso(now - kept)}: bucket {self._bucket} keeps {format_duration(kept)}, "
+            f"InfluxDB drops points before {iso((now - kept) // 1_000 * 1_000)}: "
+            f"bucket {self._bucket} keeps {format_duration(kept)}, "
             f"the task begins {iso(valid_from)}"
         )
 
@@ -156,7 +165,7 @@ class InfluxStore:
                 self._send(points[middle:], tally)
                 return
             lost = min(int(dropped[1]), len(points)) if dropped else 1
-            tally.refuse(_reason(error.status, said), lost, said)
+            tally.refuse(_reason(error.status, said), lost, said[:_SAID])
             tally.points += len(points) - lost
         except urllib3.exceptions.HTTPError as error:
             raise AwayError(
@@ -181,6 +190,7 @@ class InfluxStore:
                 "The token needs write on it: influx auth create --write-bucket ID.",
             ),
             404: ("InfluxDB has no such org or bucket", "Look at org and bucket in [influxdb], or create the bucket."),
+            0: ("InfluxDB cannot be reached: TLS failed", "Look at url and tls_ca in [influxdb]: is it https there?"),
         }.get(error.status, (f"InfluxDB answers {error.status}", "See InfluxDB's log."))
         return NotReadyError(what, where=self.where, remedy=remedy)
 
@@ -267,6 +277,6 @@ def _reason(status: int, said: str) -> str:
 
 
 def _kind(error: urllib3.exceptions.HTTPError) -> str:
-    """The kind of failure in words; the error's own text repeats the URL with its query."""
+    """The failure in words; the error's own text repeats the address and much else."""
     cause = getattr(error, "reason", None) or error
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(cause).__name__.removesuffix("Error")).lower()
+    return _FAILURES.get(type(cause), "the connection broke")

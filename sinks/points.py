@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from protocol.aggregate import Aggregate, CellResult, Contributor
+    from protocol.task import Task
 
 Labels = tuple[tuple[str, str], ...]
 """Label keys and values, sorted by key."""
@@ -148,6 +149,39 @@ def rows_of(aggregate: Aggregate) -> Rows:
         outcomes=tuple(_outcome(cell) for cell in cells),
         contributors=_contributors(aggregate.contributors),
     )
+
+
+def check_shape(aggregate: Aggregate, task: Task) -> None:
+    """Refuse what is signed and yet cannot be a window of this task: a collector of another version, or a faulty one.
+
+    `decode` vouches for the signature and the task id; here every value that becomes a tag, a column or a number is
+    checked, so that one such record neither stops the stream nor makes a series that nobody expects. Raises WireError.
+    """
+    whole = (
+        aggregate.revision,
+        aggregate.organisations,
+        aggregate.gateways,
+        aggregate.last_seal,
+        aggregate.revealed_at,
+    )
+    numbers = (*whole, aggregate.window_start, aggregate.window_end, *(one.late for one in aggregate.contributors))
+    names = (*aggregate.absent, *(one.organisation for one in aggregate.contributors))
+    if any(type(number) is not int for number in numbers) or type(aggregate.verified) is not bool:
+        raise WireError("not_an_aggregate")
+    if any(type(name) is not str for name in names):
+        raise WireError("not_an_aggregate")
+    start = aggregate.window_start
+    if aggregate.task != task.name or not task.has_window(start) or aggregate.window_end != task.window_end(start):
+        raise WireError("other_window", "the aggregate is of a window that the task does not have")
+    for cell in aggregate.cells:
+        measure = task.measures.get(cell.measure)
+        texts = (*cell.labels.values(), cell.outcome, cell.reason, *cell.at_fault)
+        if any(type(text) is not str for text in texts) or cell.outcome not in ("point", "suppressed"):
+            raise WireError("not_an_aggregate")
+        if measure is None or set(cell.labels) != set(task.labels):
+            raise WireError("unknown_cell", "the aggregate has a cell that the task does not have")
+        if (cell.unit, cell.resolution) != (measure.unit, measure.resolution):
+            raise WireError("unknown_cell", "a cell has another unit or resolution than the task")
 
 
 def check_labels(labels: Iterable[str]) -> None:

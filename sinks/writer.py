@@ -18,7 +18,7 @@ from protocol.aggregate import decode
 from protocol.errors import WireError
 from protocol.units import iso
 from runtime.fold import Effect
-from sinks.points import rows_of
+from sinks.points import check_shape, rows_of
 from sinks.store import AwayError
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ LONGEST_PAUSE: Final = 30.0
 def read(value: bytes, task: Task) -> Rows:
     """Decode a record, check the collector's signature, make rows. Raises WireError, and nothing else."""
     try:
-        return rows_of(decode(value, task=task))
+        aggregate = decode(value, task=task)
+        check_shape(aggregate, task)
+        return rows_of(aggregate)
     except (TypeError, ValueError, AttributeError, ArithmeticError):
-        # Signed by the collector and yet of the wrong shape: a fault of another version, not of this stream.
         raise WireError("not_an_aggregate") from None
 
 
@@ -60,8 +61,8 @@ class Writer(Effect):
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.up = True
-        """Whether the last attempt to write came through."""
+        self.up = False
+        """Whether the store took what was last tried: a write, or the look at the start."""
         self.last_window: int | None = None
         self.windows = 0
         self._task = task
@@ -70,6 +71,19 @@ class Writer(Effect):
         self._clock = clock
         self._sleep = sleep
         self._alone = threading.Lock()
+
+    def look(self) -> str | None:
+        """Whether the store takes results, before there are any; as `Store.check`. Blocks."""
+        with self._alone:
+            warning = self._store.check(valid_from=self._task.valid_from, now=self._clock.wall())
+        self.up = True
+        self._metrics.up.labels(self._store.kind).set(1)
+        return warning
+
+    def close(self, patience: float = 2.0) -> None:
+        """Close the store, unless a write hangs in it: the end of the process cuts that off."""
+        if self._alone.acquire(timeout=patience):
+            self._store.close()
 
     async def write(self, record: Record, now: int) -> None:
         """Write one record's window, trying again as long as it takes."""
@@ -108,7 +122,7 @@ class Writer(Effect):
                 await self._sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
-                if not self.up:
+                if pause > FIRST_PAUSE:
                     _log.info("connection_restored", sink=self._store.kind)
                 self.up = True
                 self._metrics.up.labels(self._store.kind).set(1)

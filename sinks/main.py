@@ -1,0 +1,172 @@
+"""`sotto sink FILE`: from topic `aggregates` to a database, until somebody says stop."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from protocol.errors import NotReadyError
+from protocol.task import Task
+from protocol.topics import Topics
+from runtime.files import load
+from runtime.fold import Flow
+from runtime.logs import configure
+from runtime.serving import Health, notify_systemd, serve
+from runtime.worker import run_worker
+from sinks.config import SinkFile
+from sinks.influx import InfluxStore
+from sinks.metrics import SinkMetrics
+from sinks.points import series_name
+from sinks.sqlite import SqliteStore
+from sinks.writer import LONGEST_PAUSE, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Literal
+
+    from runtime.runner import Runner
+    from sinks.store import Store
+
+_log = structlog.get_logger("sotto.sink")
+
+
+def run(
+    path: Path,
+    *,
+    listen: str | None = None,
+    log_level: Literal["debug", "info", "warning", "error"] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Run the sink of a configuration file until SIGTERM, SIGINT or `stop`.
+
+    `listen` and `log_level` stand in for what the file says. Raises ConfigError and NotReadyError; a database or a
+    Kafka that is away is waited for.
+    """
+    config = load(path, SinkFile)
+    task = load(config.task, Task)
+    configure(log_level or config.log.level, config.log.format)
+    clock = SystemClock()
+    topics = Topics.of(task, config.kafka.topic_prefix)
+    store = open_store(config, task, clock=clock.wall, entropy=os.urandom)
+    registry = CollectorRegistry()
+    metrics = SinkMetrics(registry)
+    writer = Writer(task=task, store=store, metrics=metrics, clock=clock)
+    pulse = _Pulse(writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
+    server = serve(config.http.listen if listen is None else listen, registry, pulse.health)
+    stop = stop or threading.Event()
+    looking = threading.Thread(target=_look, args=(writer, store, stop), name="sotto-sink-look", daemon=True)
+    group = group_of(topics, store)
+    _log.info("started", sink=store.kind, where=store.where, task=task.name, topic=topics.aggregates, group=group)
+    try:
+        looking.start()
+        notify_systemd("READY=1")
+        run_worker(
+            group=group,
+            kafka=config.kafka,
+            flows=[Flow(name="sink", topics=(topics.aggregates,), make=lambda _number, _starts: writer)],
+            clock=clock,
+            beat=pulse,
+            stop=stop,
+        )
+    finally:
+        stop.set()
+        notify_systemd("STOPPING=1")
+        writer.close()
+        if server is not None:
+            server.close()
+        _log.info("stopped", windows=writer.windows)
+
+
+def open_store(config: SinkFile, task: Task, *, clock: Callable[[], int], entropy: Callable[[int], bytes]) -> Store:
+    """Open what [influxdb] or [sqlite] names. Raises NotReadyError, and ConfigError for labels that do not fit."""
+    if config.influxdb is not None:
+        influx = config.influxdb
+        return InfluxStore(
+            url=influx.url,
+            org=influx.org,
+            bucket=influx.bucket,
+            token=influx.token.reveal(),
+            measurement=influx.measurement or series_name(task.name),
+            labels=task.labels,
+            clock=clock,
+            tls_ca=influx.tls_ca,
+        )
+    if config.sqlite is None:
+        raise AssertionError("SinkFile has exactly one of the two")
+    return SqliteStore(config.sqlite.path, labels=task.labels, clock=clock, entropy=entropy)
+
+
+def group_of(topics: Topics, store: Store) -> str:
+    """Kafka's consumer group of a store: processes that write to the same store share the work."""
+    return f"{topics.prefix}sink-{store.identity}"
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def wall(self) -> int:
+        """Milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds from anywhere."""
+        return time.monotonic()
+
+
+class _Pulse:
+    """Called five times a second by the loop: carries what the process knows to its health pages and metrics."""
+
+    def __init__(self, *, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: SystemClock) -> None:
+        self._writer = writer
+        self._store = store
+        self._metrics = metrics
+        self._topic = topic
+        self._behind: int | None = None
+        self._was_caught_up = False
+        self.health = Health(clock=lambda: int(clock.monotonic() * 1_000), status=self._status)
+        self.health.expect("kafka", "partitions", store.kind)
+
+    def __call__(self, runner: Runner | None) -> None:
+        connected = runner is not None and runner.connected
+        assigned = runner is not None and runner.ready
+        if runner is not None and assigned:
+            (flow,) = runner.status()
+            self._behind = flow.lag.get(self._topic, 0) if flow.lag or not flow.partitions else None
+            self._was_caught_up = self._was_caught_up or flow.caught_up
+            if self._behind is not None:
+                self._metrics.lag.set(self._behind)
+        self._metrics.up.labels("kafka").set(connected)
+        self.health.set_ready("kafka", connected, "no answer")
+        self.health.set_ready("partitions", assigned and self._was_caught_up, "not read to the end yet")
+        self.health.set_ready(self._store.kind, self._writer.up, "does not take results")
+        self.health.beat()
+
+    def _status(self) -> dict[str, object]:
+        return {
+            "role": "sink",
+            "sink": self._store.kind,
+            "where": self._store.where,
+            "windows": self._writer.windows,
+            "last_window": self._writer.last_window,
+            "behind": self._behind,
+        }
+
+
+def _look(writer: Writer, store: Store, stop: threading.Event) -> None:
+    """Say at the start, not with the first window an hour later, whether the database takes results and keeps them."""
+    while not stop.is_set():
+        try:
+            warning = writer.look()
+        except NotReadyError as error:
+            _log.error("not_ready", sink=store.kind, detail=str(error.what), where=error.where, remedy=error.remedy)
+            stop.wait(LONGEST_PAUSE)
+        else:
+            if warning:
+                _log.warning("results_will_be_dropped", detail=warning, remedy="Lengthen the retention of the bucket.")
+            return

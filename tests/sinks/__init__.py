@@ -1,0 +1,1 @@
+"""The sink: rows, databases, and what happens when either goes wrong."""
