@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -25,6 +26,18 @@ STOP = 4.0
 """Seconds for Faust to stop. Then the process ends anyway: nothing is lost, all that counts is in Kafka."""
 BEAT = 0.2
 PAUSES = (0.5, 1.0, 2.0, 5.0)
+
+
+class SystemClock:
+    """This machine's clocks."""
+
+    def wall(self) -> int:
+        """Milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds from anywhere."""
+        return time.monotonic()
 
 
 def run_worker(

@@ -1,4 +1,4 @@
-"""What a worker over a partition may rely on (runtime/fold.py), with Kafka being a few lists and time passing by itself."""
+"""What a worker over a partition may rely on (runtime/fold.py): Kafka is a few lists, time passes by itself."""
 
 from __future__ import annotations
 
