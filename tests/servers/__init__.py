@@ -1,0 +1,1 @@
+"""The real servers that the end-to-end tests run against: mosquitto, Apache Kafka and InfluxDB, without Docker."""
