@@ -62,17 +62,18 @@ def _seconds(way: Way) -> float:
     return time.process_time() - start
 
 
-def profile(way: Way, *, runs: int, lines: int = 12) -> str:
-    """Return the functions in which `runs` runs spend their own time, most expensive first."""
+def profile(way: Way, *, seconds: float = 0.5, lines: int = 12) -> str:
+    """Return the functions in which runs of this way spend their own time, most expensive first."""
     profiler = cProfile.Profile()
-    for _ in range(runs):
+    runs, end = 0, time.process_time() + seconds
+    while runs == 0 or time.process_time() < end:
         run = way()
         profiler.enable()
         run()
         profiler.disable()
+        runs += 1
     text = io.StringIO()
-    stats = pstats.Stats(profiler, stream=text)
-    stats.strip_dirs().sort_stats("tottime").print_stats(lines)
+    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(lines)
     body = text.getvalue().splitlines()
     start = next(number for number, line in enumerate(body) if line.lstrip().startswith("ncalls"))
-    return "\n".join(line for line in body[start:] if line.strip())
+    return "\n".join([f"   ({runs} runs)", *(line for line in body[start:] if line.strip())])

@@ -2,8 +2,8 @@
 
 Two kinds, since "plaintext" can mean two things:
     bare    a header, the cell table and one column of 64-bit units. Nothing is encrypted, signed or checked for origin.
-    sealed  the same content in Sotto's own envelope for one reader: AES-256-GCM under a segment key, and an Ed25519
-            signature over header and hash. What remains between this and Sotto is sharing itself: several records, seeds,
+    sealed  the same content in Sotto's own envelope for one reader: AES-256-GCM under a segment key, an Ed25519
+            signature over header and hash. What remains between this and Sotto is sharing: several records, seeds,
             commitments, and the sums of components instead of values.
 
 Both use the layout, codec and sums that the real roles use.

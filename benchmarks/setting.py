@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.plain import Envelope
+from ingest.gateway import Seals
 from ingest.shard import Outgoing, Rows, SegmentState, Sharder
 from mpc_ops.schemes import scheme
 from protocol.batch import Epoch, Place
@@ -82,7 +83,7 @@ def setting(name: str, *, rows: int, batches: int, entropy: Entropy) -> Setting:
     return Setting(trial=make_trial(name), rows=rows, batches=batches, entropy=entropy)
 
 
-def segment(sharder: Sharder, batches: list[Rows]) -> list[Outgoing]:
+def segment(sharder: Seals, batches: list[Rows]) -> list[Outgoing]:
     """Share a whole segment and seal it: the records of all parties."""
     records, cores = [], []
     for sequence, rows in enumerate(batches):
