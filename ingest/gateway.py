@@ -1,0 +1,304 @@
+"""The gateway's decisions, from message to commit. No I/O: the clock is an argument, the spool and the brokers are the caller's.
+
+The order that makes "once" and "durable at the edge" true (DESIGN 4): a message is decoded into the batcher; a tick turns what was
+collected into one `Commit`; the caller stores it; only then the caller acknowledges `Commit.acks`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.batcher import Ack, Batcher
+from ingest.columns import Columns, columns
+from ingest.commit import BatchMark, Commit, Kept, SealedWindow
+from ingest.config import BatchSection
+from ingest.decode import Decoders, Row, Tally
+from ingest.refusal import RefusedError
+from ingest.repeats import SALT_SIZE, Repeats
+from ingest.shard import Outgoing, Rows, SegmentState
+from ingest.windows import WindowBook
+from protocol.batch import Epoch
+from protocol.roster import Cell
+
+
+class Seals(Protocol):
+    """What the gateway needs of `ingest.shard.Sharder`."""
+
+    def batch(self, *, window: int, rows: Rows, sequence: int) -> tuple[list[Outgoing], bytes]:
+        """Share and seal one batch."""
+        ...
+
+    def seal(
+        self, *, window: int, segments: Sequence[SegmentState], sealed_at: int, late: int = 0, cold: bool = False
+    ) -> list[Outgoing]:
+        """Close a window for good."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One MQTT message as it came; `connection` counts the connections, since an id is good on one of them only."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int = 1
+    retain: bool = False
+    dup: bool = False
+    mid: int = 0
+    connection: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """A window with readings: its segment of this epoch, those of earlier ones, and what was counted."""
+
+    repeats: Repeats
+    earlier: tuple[SegmentState, ...]
+    rows: NDArray[np.int64]
+    cores: list[bytes] = field(default_factory=list)
+    readings: int = 0
+    gaps: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A commit in the making."""
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    batches: list[BatchMark] = field(default_factory=list)
+    salts: list[tuple[int, bytes]] = field(default_factory=list)
+    sealed: list[SealedWindow] = field(default_factory=list)
+
+
+class Gateway:
+    """One gateway in one epoch."""
+
+    def __init__(
+        self,
+        *,
+        decoders: Decoders,
+        cells: tuple[Cell, ...],
+        book: WindowBook,
+        batch: BatchSection,
+        max_payload: int,
+        max_rows: int,
+        sharder: Seals,
+        epoch: Epoch,
+        kept: Kept,
+        secret: bytes,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        """`cells` are all cells of the roster, `max_rows` the task's limit for each; `secret` is the gateway's storage secret."""
+        self.tally = Tally()
+        self.book = book
+        self._decoders = decoders
+        self._cells = cells
+        self._batch = batch
+        self._batcher = Batcher(batch)
+        self._max_payload = max_payload
+        self._max_rows = max_rows
+        self._sharder = sharder
+        self._epoch = epoch
+        self._secret = secret
+        self._entropy = entropy
+        self._late = kept.late
+        self._receipts = dict(kept.receipts)
+        self._open: dict[int, _Open] = {}
+        for window, found in kept.windows.items():
+            repeats = Repeats(secret=secret, salt=found.salt, window=window, remembered=found.fingerprints)
+            self._open[window] = _Open(
+                repeats=repeats,
+                earlier=found.segments,
+                # which cells they were in is not kept: counting them for every cell keeps the limit safe
+                rows=np.full(len(cells), found.rows, dtype=np.int64),
+                readings=found.rows,
+            )
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that wait for the next commit."""
+        return self._batcher.unacknowledged
+
+    def wait(self, now: int) -> int | None:
+        """Milliseconds until `tick` has a batch to make, None where nothing is collected."""
+        return self._batcher.wait(now)
+
+    def on_message(self, message: Message, now: int) -> None:
+        """Take one message in. Never raises for anything that a message can hold."""
+        self.book.heard = now
+        self._batcher.heard(now, Ack(message.connection, message.mid) if message.qos else None)
+        number = self._decoders.of(message.topic)
+        if number is None:
+            self.tally.refused["", "unknown_topic"] += 1
+            return
+        source = self._decoders.all[number]
+        tally = self.tally
+        tally.messages[source.name] += 1
+        if message.qos == 0:
+            tally.qos0[source.name] += 1
+        try:
+            if message.retain and not source.accepts_retained:
+                raise RefusedError("retained")  # the broker repeats it, nobody knows how old it is
+            if len(message.payload) > self._max_payload:
+                raise RefusedError("too_large")
+            if not source.timed and self._was_delivered(message):
+                tally.repeats += 1
+                return
+            rows = source.rows(message.topic, message.payload, now * 1_000_000, tally)
+        except RefusedError as refusal:
+            tally.refused[source.name, refusal.reason] += 1
+            return
+        for row in rows:
+            time = row.time // 1_000_000
+            window = self.book.place(time, now)
+            if isinstance(window, str):
+                readings = sum(value == value for value in row.values)  # noqa: PLR0124  NaN is a gap
+                tally.refused[source.name, window] += readings
+                if window == "late":
+                    self._late += readings
+                continue
+            self.book.note(window, time)
+            self._batcher.add(window, number, row)
+
+    def _was_delivered(self, message: Message) -> bool:
+        """Recognise a message that the broker sends again, where its readings have no time of their own.
+
+        MQTT sends again under the same id, with DUP set; the id alone would do if ids were not used again.
+        """
+        if message.qos == 0:
+            return False
+        mac = hmac.digest(
+            self._secret, b"sotto/1 receipt\0" + message.topic.encode() + b"\0" + message.payload, "sha256"
+        )[:16]
+        if message.dup and self._receipts.get(message.mid) == mac:
+            return True
+        self._receipts[message.mid] = mac
+        self._batcher.receipt(message.mid, mac)
+        return False
+
+    def tick(self, now: int, *, hold: bool = False, flush: bool = False) -> Commit | None:
+        """Return what has to be stored now, if anything.
+
+        `hold` puts off sealing (the clock is not right, or messages are known to wait); `flush` ends the batch at once.
+        """
+        due = [] if hold else self.book.due(now)
+        if not (due or flush or self._batcher.due(now)):
+            return None
+        collected = self._batcher.drain()
+        draft = _Draft()
+        for window in sorted(collected.rows):
+            self._store(window, collected.rows[window], draft)
+        for window in due:
+            self._seal(window, now, draft)
+        commit = Commit(
+            outgoing=tuple(draft.outgoing),
+            batches=tuple(draft.batches),
+            salts=tuple(draft.salts),
+            sealed=tuple(draft.sealed),
+            receipts=tuple(collected.receipts.items()),
+            following=self.book.next,
+            contributes_from=self.book.contributes_from,
+            late=self._late,
+            acks=tuple(collected.acks),
+        )
+        return commit if commit.writes or commit.acks else None
+
+    def _store(self, window: int, by_source: dict[int, list[Row]], draft: _Draft) -> None:
+        state = self._open.get(window)
+        if state is None:
+            salt = self._entropy(SALT_SIZE)
+            state = self._open[window] = _Open(
+                repeats=Repeats(secret=self._secret, salt=salt, window=window),
+                earlier=(),
+                rows=np.zeros(len(self._cells), dtype=np.int64),
+            )
+            draft.salts.append((window, salt))
+        found = []
+        for number, rows in by_source.items():
+            source = self._decoders.all[number]
+            one = columns(rows, source, state.repeats)
+            found.append(self._within_limit(one, source.name, state))
+            for measure, count in zip(source.measures, one.readings, strict=True):
+                self.tally.readings[measure] += count
+            if one.out_of_range:
+                self.tally.refused[source.name, "out_of_range"] += one.out_of_range
+            self.tally.repeats += one.repeats
+            state.gaps += one.gaps
+            state.refused += one.out_of_range
+        cells = np.concatenate([one[0] for one in found])
+        units = np.concatenate([one[1] for one in found])
+        fingerprints = b"".join(one[2] for one in found)
+        state.readings += len(cells)
+        size = self._batch.max_rows
+        for start in range(0, len(cells), size):
+            last = start + size >= len(cells)
+            present, cell_ids = np.unique(cells[start : start + size], return_inverse=True)
+            outgoing, core = self._sharder.batch(
+                window=window,
+                rows=Rows(
+                    cells=tuple(self._cells[number] for number in present.tolist()),
+                    cell_ids=cell_ids.astype(np.intp, copy=False),
+                    units=units[start : start + size],
+                ),
+                sequence=len(state.cores),
+            )
+            draft.outgoing += outgoing
+            draft.batches.append(
+                BatchMark(
+                    window=window,
+                    sequence=len(state.cores),
+                    core=core,
+                    rows=len(cell_ids),
+                    fingerprints=fingerprints if last else b"",
+                )
+            )
+            state.cores.append(core)
+
+    def _within_limit(
+        self, one: Columns, source: str, state: _Open
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint64], bytes]:
+        """Refuse what would exceed the task's rows for a cell: parties refuse the whole gateway otherwise."""
+        state.rows += np.bincount(one.cells, minlength=len(state.rows))
+        if state.rows.max(initial=0) <= self._max_rows:
+            return one.cells, one.units, one.fingerprints
+        keep = np.ones(len(one.cells), dtype=np.bool_)
+        for cell in np.flatnonzero(state.rows > self._max_rows).tolist():
+            here = np.flatnonzero(one.cells == cell)
+            over = min(len(here), int(state.rows[cell]) - self._max_rows)
+            keep[here[len(here) - over :]] = False
+            state.rows[cell] -= over
+        refused = int(len(keep) - np.count_nonzero(keep))
+        self.tally.refused[source, "too_many_rows"] += refused
+        state.refused += refused
+        return one.cells[keep], one.units[keep], one.fingerprints
+
+    def _seal(self, window: int, now: int, draft: _Draft) -> None:
+        state = self._open.pop(window, None)
+        cold = self.book.is_cold(window)
+        segments: list[SegmentState] = []
+        if state is not None:
+            segments += state.earlier
+            if state.cores:
+                segments.append(SegmentState(epoch=self._epoch, batches=len(state.cores), cores=b"".join(state.cores)))
+        draft.outgoing += self._sharder.seal(
+            window=window, segments=segments, sealed_at=now, late=self._late, cold=cold
+        )
+        draft.sealed.append(
+            SealedWindow(
+                window=window,
+                readings=state.readings if state else 0,
+                gaps=state.gaps if state else 0,
+                late=self._late,
+                refused=state.refused if state else 0,
+                cold=cold,
+            )
+        )
+        self._late = 0
+        self.book.sealed(window)

@@ -1,0 +1,252 @@
+"""`sotto gateway FILE`: the one place of a gateway that meets the real clock, real randomness, signals and servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from ingest import clock
+from ingest.commit import Kept
+from ingest.config import GatewayFile
+from ingest.decode import Decoders, SourceDecoder
+from ingest.dryrun import DryRun
+from ingest.gateway import Gateway
+from ingest.inbox import Inbox
+from ingest.metrics import GatewayMetrics
+from ingest.mqtt import Mqtt, Subscription
+from ingest.pattern import TopicPattern
+from ingest.publisher import Producer, Publisher
+from ingest.service import Clock, Limits, Service
+from ingest.shard import Sharder
+from ingest.spool import Spool
+from ingest.windows import WindowBook, WindowRules
+from protocol.errors import ConfigError
+from protocol.identity import format_identity
+from protocol.keys import KeyFile
+from protocol.roster import Roster
+from protocol.task import Task
+from protocol.topics import Topics
+from protocol.units import iso
+from protocol.windows import start_of
+from runtime.files import load
+from runtime.kafka import client_settings, diagnose
+from runtime.keyfiles import read_cards, read_key
+from runtime.logs import configure
+from runtime.sections import KafkaSection
+from runtime.serving import notify_systemd, serve
+
+_log = structlog.get_logger("sotto.gateway")
+
+
+def run(
+    path: Path,
+    *,
+    dry_run: bool = False,
+    run_for_ms: int | None = None,
+    listen: str | None = None,
+    log_level: Literal["debug", "info", "warning", "error"] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Run the gateway of a configuration file until SIGTERM, SIGINT, `stop`, or for `run_for_ms`.
+
+    `listen` and `log_level` stand in for what the file says. Raises ConfigError, NotReadyError, and SpoolError where the
+    spool cannot be mended by waiting; brokers that are away are waited for.
+    """
+    config = load(path, GatewayFile)
+    task, roster = load(config.task, Task), load(config.roster, Roster)
+    roster.verify(task)
+    configure(log_level or config.log.level, config.log.format)
+    decoders = decoders_of(config, task, roster, where=path.name)
+    stop = stop or threading.Event()
+    _end_on_signals(stop)
+    until = None if run_for_ms is None else clock.monotonic() + run_for_ms
+    if dry_run:
+        DryRun(config=config, task=task, roster=roster, decoders=decoders, clock=clock.wall, entropy=os.urandom).run(
+            stop, until=until, monotonic=clock.monotonic
+        )
+        return
+    key = read_key(config.key.path, where=config.key.where)
+    check_membership(config, roster, key, where=path.name)
+    cards = read_cards(config.roster, roster, task)
+    spool = Spool(config.state, task=task.hash, gateway=config.name)
+    try:
+        kept = spool.kept()
+        started = clock.wall()
+        epoch = spool.begin_epoch(started, os.urandom(16))
+        book = book_of(config, task, roster, kept, started)
+        spool.begin_book(book.next, book.contributes_from)
+        sharder = Sharder(task=task, roster=roster, key=key, cards=cards, entropy=os.urandom, epoch=epoch)
+        gateway = Gateway(
+            decoders=decoders,
+            cells=roster.cells(task),
+            book=book,
+            batch=config.batch,
+            max_payload=config.mqtt.max_payload,
+            max_rows=task.limits.max_rows,
+            sharder=sharder,
+            epoch=epoch,
+            kept=kept,
+            secret=key.storage,
+            entropy=os.urandom,
+        )
+        inbox = Inbox()
+        mqtt = mqtt_of(config, spool, inbox)
+        topics = Topics.of(task, config.kafka.topic_prefix)
+        publisher = Publisher(outbox=spool, topics=topics, connect=connector(config.kafka, config.client_id))
+        registry = CollectorRegistry()
+        metrics = GatewayMetrics(registry)
+        metrics.task_end.set(task.valid_until / 1000)
+        metrics.roster_version.set(roster.version)
+        metrics.task_info.labels(task.name, str(task.revision), task.id).set(1)
+        service = Service(
+            gateway=gateway,
+            epoch=epoch.counter,
+            spool=spool,
+            mqtt=mqtt,
+            inbox=inbox,
+            publisher=publisher,
+            task=task,
+            limits=Limits(
+                spool_bytes=config.spool.max_size,
+                require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
+            ),
+            clock=Clock(wall=clock.wall, monotonic=clock.monotonic, synchronised=clock.synchronised),
+            metrics=metrics,
+        )
+        server = serve(config.http.listen if listen is None else listen, registry, service.health)
+        try:
+            publisher.start()
+            mqtt.start()
+            _log.info("started", **_introduction(config, task, roster, spool, started, kept))
+            notify_systemd("READY=1")
+            service.run(stop, until)
+        finally:
+            stop.set()
+            notify_systemd("STOPPING=1")
+            inbox.close()
+            publisher.stop()
+            if server is not None:
+                server.close()
+    finally:
+        spool.close()
+
+
+def decoders_of(config: GatewayFile, task: Task, roster: Roster, *, where: str) -> Decoders:
+    """Compile all sources. Raises ConfigError."""
+    return Decoders([SourceDecoder(source, task, roster, where=where) for source in config.source])
+
+
+def book_of(config: GatewayFile, task: Task, roster: Roster, kept: Kept, now: int) -> WindowBook:
+    """Go on with the windows that the spool kept, or begin."""
+    rules = WindowRules(
+        size=task.window.size,
+        utc_offset=task.window.utc_offset,
+        lateness=task.window.lateness,
+        first=max(task.valid_from, roster.effective_from),
+        last=task.valid_until,
+        seals_by=config.clock.seals_by,
+        max_ahead=config.clock.max_ahead,
+        idle_after=config.clock.idle_after,
+    )
+    if kept.cold:
+        return WindowBook.fresh(rules, now)
+    return WindowBook.restored(
+        rules, now, following=kept.following, contributes_from=kept.contributes_from, windows=set(kept.windows)
+    )
+
+
+def check_membership(config: GatewayFile, roster: Roster, key: KeyFile, *, where: str) -> None:
+    """Check that this key is the one by which the roster knows this gateway. Raises ConfigError."""
+    if key.role != "gateway" or key.name != config.name:
+        raise ConfigError(
+            f'this is the key of {key.role} "{key.name}", the file is for gateway "{config.name}"',
+            where=config.key.where or where,
+            remedy=f"Make one where it is used: sotto keys new gateway {config.name}",
+        )
+    entry = roster.gateways.get(config.name)
+    if entry is None or entry.organisation != config.organisation:
+        belongs = "is not in it" if entry is None else f"belongs to {entry.organisation} there"
+        raise ConfigError(
+            f"gateway {config.name} of {config.organisation} is not in roster {roster.version}: {config.name} {belongs}",
+            where=where,
+            remedy=f"In it are: {', '.join(roster.gateways)}. A gateway is added by: sotto roster add",
+        )
+    if entry.identity != key.public_identity:
+        raise ConfigError(
+            f"gateway {config.name} is in roster {roster.version} with another key: "
+            f"{format_identity(entry.identity)}, here {format_identity(key.public_identity)}",
+            where=where,
+            remedy="Was this device replaced? Your organisation signs the new key, nobody else is needed:\n"
+            f"sotto keys sign {config.name}.card",
+        )
+
+
+def mqtt_of(config: GatewayFile, spool: Spool, inbox: Inbox) -> Mqtt:
+    """Prepare the connection to MQTT; filters that are no longer configured are unsubscribed.
+
+    A session goes on delivering what was once subscribed to: a ward that was taken out of the file would go on sharing.
+    """
+    wanted = [
+        Subscription(TopicPattern(source.topic).filter, retained=source.retained == "accept")
+        for source in config.source
+    ]
+    filters = {one.filter for one in wanted}
+    before = spool.subscriptions()
+    spool.subscribe(filters)
+    return Mqtt(
+        section=config.mqtt, client_id=config.client_id, subscriptions=wanted, remove=before - filters, inbox=inbox
+    )
+
+
+def connector(section: KafkaSection, client_id: str) -> Callable[[], Producer]:
+    """Return what makes a producer: lazily, since its constructor blocks and raises while no broker answers."""
+
+    def connect() -> Producer:
+        settings: dict[str, Any] = client_settings(section, client_id=client_id)
+        try:
+            producer: Producer = KafkaProducer(
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=2,
+                max_block_ms=10_000,
+                delivery_timeout_ms=60_000,
+                allow_auto_create_topics=False,
+                **settings,
+            )
+        except KafkaError as error:
+            raise diagnose(section, [error]) from error
+        return producer
+
+    return connect
+
+
+def _introduction(
+    config: GatewayFile, task: Task, roster: Roster, spool: Spool, now: int, kept: Kept
+) -> dict[str, object]:
+    window = start_of(now, task.window.size, task.window.utc_offset)
+    return {
+        "gateway": config.name,
+        "organisation": config.organisation,
+        "task": task.name,
+        "roster": roster.version,
+        "sources": len(config.source),
+        "spool": f"{spool.size}B",
+        "seals_by": config.clock.seals_by,
+        **({"window": iso(window, task.window.utc_offset)} if config.clock.seals_by == "wall" else {}),
+        **({"cold": True} if kept.cold else {}),
+    }
+
+
+def _end_on_signals(stop: threading.Event) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())

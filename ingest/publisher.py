@@ -1,0 +1,155 @@
+"""From the spool to Kafka: in order, bounded in flight, deleted after Kafka has confirmed. A thread of its own.
+
+Idempotence of kafka-python holds for one producer; after anything that goes wrong a new one begins again with the oldest record that
+is not confirmed. So a record may arrive twice, byte for byte the same, and parties ignore the second one by its number.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import structlog
+
+from ingest.spool import SpoolError, Stored
+from protocol.topics import Topics
+
+_log = structlog.get_logger("sotto.publisher")
+
+_MOST: Final = 500
+_MOST_BYTES: Final = 16 << 20
+_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+
+
+class Producer(Protocol):
+    """What is used of kafka.KafkaProducer."""
+
+    def send(self, topic: str, value: bytes, key: bytes, *, partition: int) -> Any:
+        """Queue a record; return a future."""
+        ...
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connection."""
+        ...
+
+
+class Outbox(Protocol):
+    """What is used of the spool."""
+
+    def after(self, last: int, *, most: int) -> list[Stored]:
+        """Return the next records in order."""
+        ...
+
+    def delete(self, upto: int) -> None:
+        """Forget records that are confirmed."""
+        ...
+
+
+class Publisher:
+    """Drains the spool into Kafka until it is stopped."""
+
+    def __init__(self, *, outbox: Outbox, topics: Topics, connect: Callable[[], Producer]) -> None:
+        """`connect` makes a producer; it may block and raise, and is called again and again."""
+        self._outbox = outbox
+        self._topics = {party: topics.shares(party) for party in topics.parties}
+        self._connect = connect
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._idle = threading.Event()
+        self._flight: deque[tuple[Stored, Any, float]] = deque()
+        self._bytes = 0
+        self.connected = False
+        self.last_error = "not connected yet"
+        self.sent: dict[str, int] = dict.fromkeys(topics.parties, 0)
+        self.seconds: deque[float] = deque(maxlen=10_000)
+        self.clock_offset: float | None = None
+        """This machine's clock minus Kafka's, in seconds, as the last answer showed it; half a round trip wrong at most."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something new in the spool."""
+        self._idle.clear()
+        self._wake.set()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until all is sent, at most `timeout` seconds; tell whether it is."""
+        return self._idle.wait(timeout)
+
+    def stop(self) -> None:
+        """Stop; what is not confirmed stays in the spool."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        pause = _PAUSE
+        while not self._stop.is_set():
+            producer = None
+            try:
+                producer = self._connect()
+                self.connected = True
+                _log.info("connected", dependency="kafka")
+                self._drain(producer)
+            except Exception as error:  # noqa: BLE001  whatever it is: the records are in the spool, and are tried again
+                self.connected = False
+                self.last_error = type(error).__name__ if not isinstance(error, SpoolError) else str(error)
+                _log.warning("connection_lost", dependency="kafka", reason=self.last_error)
+                pause = _PAUSE if self._flight else min(pause * 2, _LONGEST_PAUSE)
+                self._stop.wait(pause)
+            finally:
+                self._flight.clear()
+                self._bytes = 0
+                if producer is not None:
+                    _close(producer)
+
+    def _drain(self, producer: Producer) -> None:
+        last = 0
+        while not self._stop.is_set():
+            self._wake.clear()
+            room = _MOST - len(self._flight)
+            found = self._outbox.after(last, most=min(room, 64)) if room > 0 and self._bytes < _MOST_BYTES else []
+            for record in found:
+                future = producer.send(self._topics[record.party], record.value, record.key, partition=record.partition)
+                self._flight.append((record, future, time.monotonic()))
+                self._bytes += len(record.value)
+                last = record.id
+            confirmed = self._reap()
+            if confirmed:
+                self._outbox.delete(confirmed)
+            if not found and not self._flight:
+                if not self._wake.is_set():
+                    self._idle.set()
+                self._wake.wait(1.0)
+            elif not found and not confirmed:
+                self._flight[0][1].add_both(lambda *_: self._wake.set())
+                self._wake.wait(0.05)
+
+    def _reap(self) -> int:
+        """Take the records off that are confirmed, in order; return the id of the last one, 0 where there is none."""
+        confirmed = 0
+        while self._flight and self._flight[0][1].is_done:
+            record, future, since = self._flight.popleft()
+            metadata = future.get(timeout=0)  # raises what Kafka answered
+            self._bytes -= len(record.value)
+            self.sent[record.party] += 1
+            self.seconds.append(time.monotonic() - since)
+            timestamp = getattr(metadata, "timestamp", None)
+            if isinstance(timestamp, int) and timestamp > 0:
+                self.clock_offset = time.time() - timestamp / 1000
+            confirmed = record.id
+        return confirmed
+
+
+def _close(producer: Producer) -> None:
+    try:
+        producer.close(timeout=2)
+    except Exception as error:  # noqa: BLE001  it is given up anyway
+        _log.debug("close_failed", dependency="kafka", reason=type(error).__name__)
