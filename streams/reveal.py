@@ -1,0 +1,101 @@
+"""Combining the parties' aggregate shares of one window: compare all that must be equal, then add the components.
+
+A wrong share would make a random number, not a slightly wrong one, so everything is compared first; what contradicts
+is suppressed, never shown. With all three replicated shares each component is there twice, and one party that lies is
+noticed; with two, or with the additive scheme, a lie cannot be seen, and the result says so (`verified`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_ops.schemes import Scheme
+from mpc_ops.sharing import reveal as add_components
+from protocol.share import SharePayload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revealed:
+    """Sums over the agreed set: by cell number, counts int64[c] and units int64[c]; reasons of the other cells."""
+
+    cells: NDArray[np.int64]
+    counts: NDArray[np.int64] = field(repr=False)
+    units: NDArray[np.int64] = field(repr=False)
+    suppressed: tuple[tuple[int, str], ...]
+    late: Mapping[str, int]
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """The shares cannot all be right. `suspects`: one of these parties lies, or must for all; none: cannot be told."""
+
+    suspects: tuple[int, ...]
+
+
+def reveal(scheme: Scheme, shares: Mapping[int, SharePayload | None]) -> Revealed | Contradiction:
+    """Combine the shares of the parties that were agreed upon; None stands for one that could not be read.
+
+    At least `scheme.enough` of them. Raises nothing: whatever the parties sent gives a result.
+    """
+    unreadable = tuple(sorted(party for party, share in shares.items() if share is None))
+    if unreadable:
+        return Contradiction(suspects=unreadable)
+    payloads = {party: share for party, share in sorted(shares.items()) if share is not None}
+    odd = _odd_ones({party: _public_part(share) for party, share in payloads.items()})
+    if odd is not None:
+        return Contradiction(suspects=odd)
+    copies: dict[int, dict[int, NDArray[np.uint64]]] = {}
+    for party, share in payloads.items():
+        for place, component in enumerate(scheme.held_by(party)):
+            copies.setdefault(component, {})[party] = share.sums[place]
+    wrong = [held for _, held in sorted(copies.items()) if len({sums.tobytes() for sums in held.values()}) > 1]
+    if wrong:
+        return Contradiction(suspects=_liars(wrong))
+    assert len(copies) == scheme.components, "internal error: a window ended as a point with too few shares"
+    first = next(iter(payloads.values()))
+    late: dict[str, int] = {}
+    for share in payloads.values():
+        for gateway, number in share.late:
+            late[gateway] = max(number, late.get(gateway, 0))
+    return Revealed(
+        cells=first.released,
+        counts=first.counts,
+        units=add_components([next(iter(held.values())) for _, held in sorted(copies.items())]),
+        suppressed=first.suppressed,
+        late=late,
+        verified=scheme.tolerates_lies > 0 and len(payloads) == scheme.parties,
+    )
+
+
+def _public_part(share: SharePayload) -> bytes:
+    """What all parties derive from the same row counts, so that it must be equal: cells, counts, reasons."""
+    return b"|".join(
+        (share.released.tobytes(), share.counts.tobytes(), repr(sorted(share.suppressed)).encode()),
+    )
+
+
+def _odd_ones(parts: Mapping[int, bytes]) -> tuple[int, ...] | None:
+    """None when all are equal; the one party that differs from all others; or () when that cannot be told."""
+    if len(set(parts.values())) == 1:
+        return None
+    if len(parts) > 2:
+        for party in parts:
+            if len({part for other, part in parts.items() if other != party}) == 1:
+                return (party,)
+    return ()
+
+
+def _liars(wrong: list[dict[int, NDArray[np.uint64]]]) -> tuple[int, ...]:
+    """The parties one of which accounts for every component whose copies differ.
+
+    One differing component leaves its two holders; two leave the party that holds both; three no single one.
+    """
+    suspects = set(wrong[0])
+    for held in wrong[1:]:
+        suspects &= set(held)
+    return tuple(sorted(suspects))

@@ -1,0 +1,389 @@
+"""The root of a party: one for each partition number. It decides when to speak, and what, about each window.
+
+It holds the party's contributions (`streams.assembly`) and the fold of the control log (`streams.agreement`), and
+writes manifests, closes, give-ups and aggregate shares. Its clock only makes it write; what is written decides nothing
+until it stands in the log. It sees shares of sums, never a reading, and nothing of what another party holds.
+
+Whatever it has in memory comes back by reading its two topics from what it has committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mpc_ops.schemes import scheme
+from protocol.contribution import Contribution, Progress
+from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manifest, Outcome
+from protocol.roster import Roster
+from protocol.share import SharePayload
+from protocol.task import Task
+from streams.agreement import MANIFESTS, SHARES, Agreed, Agreement, Ballot, Rules
+from streams.assembly import Assembly
+from streams.due import DueWindows
+from streams.policy import judge, set_verdict
+
+SealShare = Callable[[SharePayload, int, bytes], tuple[bytes, bytes]]
+"""(payload, window, digest of the agreed set) -> (id of the collector's key, sealed bytes)."""
+
+MOST_DUE: Final = 1_000
+"""So many windows are worked on at a time: a task that starts long after its first window does not open them all."""
+
+PATIENCE: Final = 5_000
+"""A log that grows is never read to its end for long: only being behind for so many ms on end is an interruption."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A window that this root works on. `since`: when it began to; `heard`: Kafka's time of its first record."""
+
+    since: int
+    heard: int
+    decided: int | None = None
+    goal: Mapping[int, int] | None = None
+    wrote: set[tuple[str, int]] = field(default_factory=set)
+
+
+class Root:
+    """The decisions of one root, over decoded records. `streams.party` puts bytes around it.
+
+    `control_first` and `control_end`: where reading of the control log begins, and where it ended then: the root
+    writes and commits nothing before it has read that far. Every method that returns records expects them to be in
+    Kafka, in this order, before it is called again.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        roster: Roster,
+        party: int,
+        partition: int,
+        seal_share: SealShare,
+        control_first: int = 0,
+        control_end: int = 0,
+        contributions_first: int = 0,
+        max_ahead: int = 300_000,
+    ) -> None:
+        chosen = scheme(task.scheme.name, len(task.party))
+        self.party = party
+        self.due = DueWindows(task=task, roster=roster, partition=partition)
+        self.agreement = Agreement(
+            rules=Rules.of(task),
+            task_hash=task.hash,
+            roster_hash=roster.hash,
+            first=self.due.first,
+            verdict=lambda gateways: set_verdict(task, roster, gateways),
+        )
+        self._task = task
+        self._roster = roster
+        self._held = len(chosen.held_by(party))
+        self._cells = {cell: number for number, cell in enumerate(roster.cells(task))}
+        self._seal_share = seal_share
+        self._max_ahead = max_ahead
+        self._assemblies: dict[int, Assembly] = {}
+        self._open: dict[int, _Open] = {}
+        self._known = self.due.first - 1  # the latest window heard of that is not too far ahead
+        self._next = self.due.first  # windows before it are open or have ended
+        self._heard: dict[int, int] = {}  # Kafka's time of the first record of each window not yet forgotten
+        self._progress: dict[int, int] = {}
+        self._gateway_heard: dict[str, int] = {}
+        self._place = {"contributions": contributions_first, "control": control_first}
+        self._needed: dict[str, dict[int, int]] = {"contributions": {}, "control": {}}
+        self._end = control_end
+        self._cut = control_first > 0  # until a floor is learned: the log may have lost what was before
+        self._live = False
+        self._calm: int | None = None  # since when connected and read to the end, without interruption
+        self._behind: int | None = None  # since when there has been something to read
+
+    # -- what comes in ----------------------------------------------------------------------------------------
+
+    def contribution(
+        self, window: int, record: Contribution | None, *, offset: int, at: int, now: int
+    ) -> list[ControlRecord]:
+        """Take the next record of the party's own contributions; None for one that could not be read."""
+        self._place["contributions"] = offset + 1
+        if isinstance(record, Progress):
+            known = self._progress.get(record.partition, 0)
+            self._progress[record.partition] = max(known, record.offset)
+            return self._speak(now)
+        if record is None or window not in self.due or record.gateway not in self._roster.gateways:
+            return []
+        self._gateway_heard[record.gateway] = now
+        if window < self.agreement.over:
+            return []
+        self._note("contributions", window, offset, at)
+        ballot = self.agreement.ballot(window)
+        if ballot is None or ballot.terminal is None:
+            self._assembly(window).add(record)
+        self._hear(window, now)
+        return self._speak(now, window)
+
+    def control(self, record: ControlRecord | None, *, offset: int, at: int, now: int) -> list[ControlRecord]:
+        """Take the next record of the control log, its own ones too; None for one that is not valid."""
+        self._place["control"] = offset + 1
+        if record is not None and not isinstance(record, Outcome) and record.window in self.due:
+            before = self.agreement.over
+            if record.window >= before:
+                self._note("control", record.window, offset, at)
+            self.agreement.fold(record, offset=offset, at=at)
+            self._hear(record.window, now)
+            if self.agreement.over > before:
+                self._forget()
+            return self._speak(now, record.window if self.agreement.over == before else None)
+        return self._speak(now) if not self._live else []
+
+    def tick(
+        self,
+        now: int,
+        *,
+        connected: bool,
+        caught_up: bool,
+        ends: Mapping[int, int] | None = None,
+        ends_at: int = 0,
+    ) -> list[ControlRecord]:
+        """Let time pass.
+
+        `connected`: Kafka answers; `caught_up`: and both topics are read to their ends. Deadlines run only then, and
+        begin anew after each interruption, since what the party has not been able to read must not count as silence.
+        `ends`: the end of each partition of the party's shares, asked for no earlier than `ends_at`; None where not
+        known.
+        """
+        if connected and caught_up:
+            self._behind = None
+            if self._calm is None:
+                self._calm = now
+            self._come_due(now)
+        else:
+            if self._behind is None:
+                self._behind = now
+            if not connected or now - self._behind > PATIENCE:
+                self._calm = None
+        if ends is not None and self._calm is not None:
+            for window, state in self._open.items():
+                if state.goal is None and ends_at >= self._deadline(window, state.since):
+                    state.goal = dict(ends)
+        return self._speak(now)
+
+    def committable(self) -> dict[str, int]:
+        """Topic ("contributions", "control") -> first offset that is still needed. Empty: commit nothing yet.
+
+        Only what lies below the quorum floor may go, never what is below one's own (`reference/streams.md`); and the
+        records that show where the quorum floor is must stay.
+        """
+        pin = self.agreement.pin()
+        if not self._live or pin is None:
+            return {}
+        places = {name: min(self._needed[name].values(), default=place) for name, place in self._place.items()}
+        places["control"] = min(places["control"], pin)
+        return places
+
+    # -- hearing of windows -----------------------------------------------------------------------------------
+
+    def _note(self, topic: str, window: int, offset: int, at: int) -> None:
+        self._needed[topic].setdefault(window, offset)
+        self._heard[window] = min(at, self._heard.get(window, at))
+
+    def _assembly(self, window: int) -> Assembly:
+        found = self._assemblies.get(window)
+        if found is None:
+            found = Assembly(cells=self._cells, held=self._held, max_rows=self._task.limits.max_rows)
+            self._assemblies[window] = found
+        return found
+
+    def _hear(self, window: int, now: int) -> None:
+        """A window is due when it, or a later one, is heard of; but one too far ahead of the clock starts nothing."""
+        if window <= now + self._max_ahead:
+            self._known = max(self._known, window)
+
+    def _come_due(self, now: int) -> None:
+        """Windows that everybody is silent about are due by the clock, while the task lasts.
+
+        After its end only what is heard of counts: a task whose whole time lies in the past is a replay.
+        """
+        window = self._task.window
+        if now < self._task.valid_until + window.give_up_after:
+            self._known = max(self._known, min(now - window.size - window.lateness, self._task.valid_until - 1))
+        parked = [start for start in self._heard if self._known < start <= now + self._max_ahead]
+        self._known = max([self._known, *parked])
+
+    def _advance(self, now: int) -> list[int]:
+        """Open the windows that are due, in order; return the newly opened ones."""
+        new = []
+        for window in self.due.starting(self._next, self._known + 1):
+            if len(self._open) >= MOST_DUE:
+                break
+            self._open[window] = _Open(since=now, heard=min(now, self._heard.get(window, now)))
+            self._next = window + 1
+            new.append(window)
+        else:
+            self._next = max(self._next, self._known + 1)
+        return new
+
+    def _forget(self) -> None:
+        """Drop what lies below the quorum floor: it has ended, for everyone."""
+        over = self.agreement.over
+        self.agreement.forget_below(over)
+        held: tuple[dict[int, Any], ...] = (self._assemblies, self._open, self._heard, *self._needed.values())
+        for windows in held:
+            for window in [window for window in windows if window < over]:
+                del windows[window]
+        self._next = max(self._next, over)
+
+    # -- speaking ---------------------------------------------------------------------------------------------
+
+    def _speak(self, now: int, window: int | None = None) -> list[ControlRecord]:
+        """Write what is to be written now: about one window and newly opened ones, or (None) about all."""
+        if not self._live:
+            if self._place["control"] < self._end:
+                return []
+            self._begin()
+            window = None
+        new = self._advance(now)
+        chosen = [*self._open] if window is None else [*new, *([window] if window not in new else [])]
+        return [record for start in chosen if start in self._open for record in self._about(start, now)]
+
+    def _begin(self) -> None:
+        """The log is read to the end that it had at the start: from now on this root takes part."""
+        self._live = True
+        if self._cut and self.agreement.pin() is None:
+            # The log does not say how far the quorum was, so what it still shows of any window may be a part only:
+            # all that is older than its end is over for this party, and it goes on with what comes.
+            self._next = max([self._next, *(window + 1 for window in self.agreement.windows)])
+        self._next = max(self._next, self.agreement.over)
+
+    def _floor(self) -> int:
+        """The lowest window that this root is not through with: all below have ended in the log."""
+        return max(self.agreement.over, min(self._open, default=self._next))
+
+    def _about(self, window: int, now: int) -> Iterator[ControlRecord]:
+        state = self._open[window]
+        ballot = self.agreement.ballot(window) or Ballot()
+        if ballot.terminal is not None:
+            del self._open[window]
+            self._assemblies.pop(window, None)
+            ballot.forget_contents()
+            return
+        if ballot.agreed is None:
+            yield from self._about_manifests(window, state, ballot)
+        else:
+            if state.decided is None:
+                state.decided = now
+            yield from self._about_shares(window, state, ballot, ballot.agreed)
+        yield from self._endings(window, state, ballot, now)
+
+    def _about_manifests(self, window: int, state: _Open, ballot: Ballot) -> Iterator[ControlRecord]:
+        if self.party in ballot.manifests or ("manifest", 0) in state.wrote:
+            return
+        assembly = self._assembly(window)
+        if not all(assembly.answered(name) for name in self._roster.gateways) and not self._read_all(state):
+            return
+        state.wrote.add(("manifest", 0))
+        yield Manifest(
+            window=window,
+            party=self.party,
+            floor=self._floor(),
+            last_seal=assembly.last_seal(),
+            entries=assembly.entries(),
+            faults=assembly.faults(),
+        )
+
+    def _read_all(self, state: _Open) -> bool:
+        """Whether the deadline has passed and the leafs have read all that was in the shares then.
+
+        Otherwise a gateway would be left out although its records were there.
+        """
+        if state.goal is None:
+            return False
+        return all(self._progress.get(partition, 0) >= end for partition, end in state.goal.items())
+
+    def _about_shares(self, window: int, state: _Open, ballot: Ballot, agreed: Agreed) -> Iterator[ControlRecord]:
+        if self.party in ballot.shares or ("share", 0) in state.wrote or ballot.contradicted(self.party):
+            return
+        assembly = self._assembly(window)
+        contents = assembly.contents(agreed.entries)
+        if contents is None:
+            return
+        late = {name: assembly.late(name) for name in contents}
+        payload = judge(self._task, self._roster, contents, held=self._held, late=late)
+        key_id, sealed = self._seal_share(payload, window, agreed.digest)
+        state.wrote.add(("share", 0))
+        yield AggregateShare(
+            window=window, party=self.party, floor=self._floor(), digest=agreed.digest, key_id=key_id, sealed=sealed
+        )
+
+    def _endings(self, window: int, state: _Open, ballot: Ballot, now: int) -> Iterator[ControlRecord]:
+        """End a wait that has become too long, as soon as the log is such that ending it means something."""
+        phase = ballot.phase
+        if self._calm is None or now < self._phase_deadline(window, state, phase):
+            return
+        rules = self.agreement.rules
+        there: Mapping[int, object] = ballot.manifests if phase == MANIFESTS else ballot.shares
+        may = rules.close_by is not None and len(there) >= rules.enough
+        mine = phase == SHARES or self.party in ballot.manifests
+        if may and mine and self.party not in ballot.closed[phase] and ("close", phase) not in state.wrote:
+            state.wrote.add(("close", phase))
+            yield Close(window=window, party=self.party, phase=phase)
+        gone = self.party in ballot.given_up[phase] or ("give-up", phase) in state.wrote
+        if now >= self._give_up_at(window, state) and not gone:
+            state.wrote.add(("give-up", phase))
+            yield GiveUp(window=window, party=self.party)
+
+    def _deadline(self, window: int, since: int) -> int:
+        """When waiting ends that began at `since`: not before the window's end, and only in calm."""
+        begin = max(since, self._task.window_end(window), self._calm if self._calm is not None else since)
+        return begin + self._task.window.deadline
+
+    def _phase_deadline(self, window: int, state: _Open, phase: int) -> int:
+        since = state.since if phase == MANIFESTS or state.decided is None else state.decided
+        return self._deadline(window, since)
+
+    def _give_up_at(self, window: int, state: _Open) -> int:
+        """By Kafka's time of the first record, so that a party that is restarted every day gives up as well."""
+        return max(state.heard, self._task.window_end(window)) + self._task.window.give_up_after
+
+    # -- telling ----------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether the log has been read to the end that it had at the start."""
+        return self._live
+
+    def status(self, now: int) -> dict[str, Any]:
+        """What every open window waits for, for /status: names and times, no counts and no shares."""
+        parked = [window for window in self._heard if window > now + self._max_ahead]
+        return {
+            "caught_up": self._live and self._calm is not None,
+            "floor": self._floor(),
+            "quorum_floor": self.agreement.over,
+            "parked": sorted(parked),
+            "windows": [self._window_status(window, state, now) for window, state in sorted(self._open.items())],
+        }
+
+    def _window_status(self, window: int, state: _Open, now: int) -> dict[str, Any]:
+        ballot = self.agreement.ballot(window) or Ballot()
+        assembly = self._assemblies.get(window)
+        states = {name: assembly.state(name) if assembly else "silent" for name in self._roster.gateways}
+        there: Mapping[int, object] = ballot.manifests if ballot.agreed is None else ballot.shares
+        waited: Sequence[str] = ()
+        if ballot.agreed is None and self.party not in ballot.manifests:
+            waited = [name for name, known in states.items() if known in ("silent", "incomplete")]
+        deadline = self._phase_deadline(window, state, ballot.phase)
+        return {
+            "window": window,
+            "waits_for": "gateways" if waited else ("manifests" if ballot.agreed is None else "aggregate_shares"),
+            "gateways": [
+                {"name": name, "state": states[name], "silent_ms": self._silence(name, now)} for name in waited
+            ],
+            "faults": [{"name": fault.gateway, "reason": fault.reason} for fault in assembly.faults()]
+            if assembly
+            else [],
+            "parties": [self._task.party_names[p] for p in range(len(self._task.party_names)) if p not in there],
+            "goes_on_without_in_ms": max(0, deadline - now) if self._calm is not None else None,
+            "gives_up_in_ms": max(0, self._give_up_at(window, state) - now),
+        }
+
+    def _silence(self, gateway: str, now: int) -> int | None:
+        heard = self._gateway_heard.get(gateway)
+        return None if heard is None else max(0, now - heard)
