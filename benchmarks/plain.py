@@ -35,7 +35,7 @@ def packed(rows: Rows) -> bytes:
     order, counts = layout(ranks[rows.cell_ids], len(cells))
     present = np.flatnonzero(counts)
     table = CellTable(cells=tuple(cells[i] for i in present), rows=counts[present])
-    return Writer().raw(table.encode()).words(rows.units[order]).done()
+    return Writer().raw(table.encoded).words(rows.units[order]).done()
 
 
 def unpacked(data: bytes, *, labels: int) -> tuple[CellTable, NDArray[np.uint64]]:

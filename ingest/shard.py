@@ -118,7 +118,7 @@ class Sharder:
         cells = sorted(rows.cells)
         table = CellTable(cells=tuple(cells[i] for i in present), rows=counts[present])
         units = rows.units[order]
-        digest = hashlib.sha256(table.encode() + units.tobytes()).digest()
+        digest = hashlib.sha256(table.encoded + units.tobytes()).digest()
         fresh = self._fresh(place, sequence.to_bytes(4, "little"), digest)
         seeds = tuple(fresh.take("seed", j) for j in range(self._scheme.components - 1))
         blinds = tuple(fresh.take("blind", j) for j in range(self._scheme.components))
@@ -142,7 +142,7 @@ class Sharder:
         )
         if late:
             notes = SealNotes(late=min(late, 2**32 - 1)).encode()
-            fresh = self._fresh(core.place, core.encode(), notes)
+            fresh = self._fresh(core.place, core.encoded, notes)
             sealed = [
                 self._seal(core, party, notes, fresh.take("salt", party)) for party in range(self._scheme.parties)
             ]

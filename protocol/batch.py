@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -65,7 +66,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchCore:
     """The core of a batch: one blinded commitment for each component, and one to the cell table."""
 
@@ -74,20 +75,23 @@ class BatchCore:
     commitments: tuple[bytes, ...]
     table: bytes
 
+    @cached_property
     def context(self) -> bytes:
-        """Return the core without its commitments: what the commitments are bound to."""
+        """The core without its commitments: what the commitments are bound to."""
         return self.place.encode(BATCH).u32(self.sequence).done()
 
-    def encode(self) -> bytes:
-        writer = Writer().raw(self.context()).u8(len(self.commitments))
+    @cached_property
+    def encoded(self) -> bytes:
+        """The core's bytes."""
+        writer = Writer().raw(self.context).u8(len(self.commitments))
         for commitment in self.commitments:
             writer.raw(commitment, 32)
         return writer.raw(self.table, 32).done()
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """The 32 bytes that the seal counts."""
-        return tagged_hash("core", self.encode())
+        return tagged_hash("core", self.encoded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,7 @@ def cores_hash(core_hashes: bytes) -> bytes:
     return tagged_hash("cores", core_hashes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SealCore:
     """The end of a gateway's window: all its segments. `cold`: it lost its state and has nothing to contribute."""
 
@@ -113,22 +117,24 @@ class SealCore:
     cold: bool
     segments: tuple[Segment, ...]
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
+        """The core's bytes."""
         writer = self.place.encode(SEAL, _COLD if self.cold else 0).i64(self.sealed_at).u16(len(self.segments))
         for segment in self.segments:
             writer.u64(segment.epoch.counter).raw(segment.epoch.nonce, 16).u32(segment.batches).raw(segment.cores, 32)
         return writer.done()
 
-    @property
+    @cached_property
     def contribution(self) -> bytes:
         """The contribution id: it names epochs, batches and, through the cores, every component's sums."""
-        return tagged_hash("contribution", self.encode())
+        return tagged_hash("contribution", self.encoded)
 
 
 Core: TypeAlias = BatchCore | SealCore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ShareRecord:
     """A record as it is on the topic of one party. An empty `ciphertext` (a seal with nothing to add) needs no key."""
 
@@ -140,10 +146,16 @@ class ShareRecord:
     ciphertext: bytes
     signature: bytes
 
-    @property
+    @cached_property
     def header(self) -> bytes:
         """All bytes before the encapsulation: associated data of the body."""
-        return _header(self.core, self.party, self.key_id, self.salt, self.encapsulation)
+        return header_of(
+            self.core,
+            party=self.party,
+            key_id=self.key_id,
+            salt=self.salt,
+            encapsulation=self.encapsulation,
+        )
 
     def encode(self) -> bytes:
         """Return the record's bytes."""
@@ -159,14 +171,10 @@ class ShareRecord:
             raise WireError("wrong_signature") from None
 
 
-def _header(core: Core, party: int, key_id: bytes, salt: bytes, encapsulation: bytes) -> bytes:
-    digest = hashlib.sha256(encapsulation).digest() if encapsulation else _ZEROS
-    return Writer().raw(core.encode()).u8(party).raw(key_id, 16).raw(salt, 32).raw(digest).done()
-
-
 def header_of(core: Core, *, party: int, key_id: bytes, salt: bytes, encapsulation: bytes) -> bytes:
-    """Return the header of a record that is about to be sealed: the body's associated data."""
-    return _header(core, party, key_id, salt, encapsulation)
+    """Return the header of a record: the associated data of its body."""
+    digest = hashlib.sha256(encapsulation).digest() if encapsulation else _ZEROS
+    return Writer().raw(core.encoded).u8(party).raw(key_id, 16).raw(salt, 32).raw(digest).done()
 
 
 def _statement(header: bytes, ciphertext: bytes) -> bytes:
@@ -185,7 +193,7 @@ def sign_record(
     identity: Ed25519PrivateKey,
 ) -> ShareRecord:
     """Put a record together and sign it."""
-    header = _header(core, party, key_id, salt, encapsulation)
+    header = header_of(core, party=party, key_id=key_id, salt=salt, encapsulation=encapsulation)
     return ShareRecord(
         core=core,
         party=party,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,7 @@ _EXPLICIT: Final = 1
 _NONCE: Final = bytes(12)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CellTable:
     """The cells of a batch, ascending, and how many rows each has (int64, at least 1)."""
 
@@ -42,7 +43,9 @@ class CellTable:
         """Rows of all cells together."""
         return int(self.rows.sum())
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
+        """The table's bytes."""
         writer = Writer().u16(len(self.cells))
         for cell, rows in zip(self.cells, self.rows.tolist(), strict=True):
             for value in cell.labels:
@@ -62,12 +65,12 @@ class CellTable:
 
     def commitment(self, core: BatchCore, blind: bytes) -> bytes:
         """Return c_L: no unblinded hash of counts or labels is ever published, since it could be guessed."""
-        return tagged_hash("table commitment", core.context(), blind, self.encode())
+        return tagged_hash("table commitment", core.context, blind, self.encoded)
 
 
 def component_commitment(core: BatchCore, component: int, blind: bytes, sums: NDArray[np.uint64]) -> bytes:
     """Return c_j over a component's sums by cell: its holders know, without talking, that they hold the same."""
-    return tagged_hash("component commitment", core.context(), bytes([component]), blind, Writer().words(sums).done())
+    return tagged_hash("component commitment", core.context, bytes([component]), blind, Writer().words(sums).done())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ class Body:
     components: Mapping[int, Component]
 
     def encode(self) -> bytes:
-        writer = Writer().raw(self.table.encode()).raw(self.table_blind, 32)
+        writer = Writer().raw(self.table.encoded).raw(self.table_blind, 32)
         for number, component in self.components.items():
             writer.u8(number).raw(component.blind, 32)
             if component.seed is not None:

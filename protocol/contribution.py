@@ -88,7 +88,7 @@ def encode(contribution: Contribution) -> bytes:
         case BatchSums():
             _epoch(writer.u8(_BATCH).text(contribution.gateway), contribution.epoch)
             writer.u32(contribution.sequence).raw(contribution.core_hash, 32)
-            writer.raw(CellTable(cells=contribution.cells, rows=contribution.rows).encode())
+            writer.raw(CellTable(cells=contribution.cells, rows=contribution.rows).encoded)
             writer.u8(len(contribution.sums)).words(contribution.sums)
         case SealSeen():
             writer.u8(_SEAL).text(contribution.gateway).raw(contribution.contribution, 32)

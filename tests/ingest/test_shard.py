@@ -136,7 +136,7 @@ def test_seeds_blinds_and_keys_are_never_used_twice(monkeypatch: pytest.MonkeyPa
 
     def watched_key(segment_key: bytes, core: BatchCore | SealCore, salt: bytes) -> bytes:
         key = body_key(segment_key, core, salt)
-        assert used.setdefault(key, core.encode()) == core.encode(), "a body key hides two contents"
+        assert used.setdefault(key, core.encoded) == core.encoded, "a body key hides two contents"
         return key
 
     def watched_derive(secret: bytes, *, tag: str, context: bytes, salt: bytes | None = None) -> bytes:
@@ -177,7 +177,7 @@ def test_the_core_is_the_same_on_every_topic() -> None:
     for name, parties in SCHEMES:
         trial = make_trial(name, parties)
         records, _ = sharder_of(trial).batch(window=START, rows=rows_of([1, 2], trial), sequence=0)
-        assert len({decode_record(record.value).core.encode() for record in records}) == 1
+        assert len({decode_record(record.value).core.encoded for record in records}) == 1
         assert len({record.partition for record in records}) == 1
         assert [record.party for record in records] == list(trial.task.party_names)
 
