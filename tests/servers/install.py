@@ -168,7 +168,8 @@ class Installer:
                 "RUSTC_WRAPPER": str(wrapper),
             }
             self._do([str(go), "install", PKG_CONFIG], cwd=work, env=environment, what="building InfluxDB's pkg-config")
-            command = [str(go), "build", "-trimpath", "-ldflags=-s -w", "-tags=sqlite_foreign_keys,sqlite_json"]
+            link = f"-ldflags=-s -w -X main.version=v{INFLUXDB}"  # what it says of itself at /health
+            command = [str(go), "build", "-trimpath", link, "-tags=sqlite_foreign_keys,sqlite_json"]
             command += ["-o", str(into / "influxd"), "github.com/influxdata/influxdb/v2/cmd/influxd"]
             self._do(command, cwd=work, env=environment, what=f"building InfluxDB {INFLUXDB}")
 
