@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,8 +15,9 @@ from protocol.topics import Topics
 from runtime.files import load
 from runtime.fold import Flow
 from runtime.logs import configure
+from runtime.sections import HttpSection
 from runtime.serving import Health, notify_systemd, serve
-from runtime.worker import run_worker
+from runtime.worker import SystemClock, run_worker
 from sinks.config import SinkFile
 from sinks.influx import InfluxStore
 from sinks.metrics import SinkMetrics
@@ -28,37 +28,31 @@ from sinks.writer import LONGEST_PAUSE, Writer
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Literal
 
+    from runtime.lane import Clock
     from runtime.runner import Runner
     from sinks.store import Store
 
 _log = structlog.get_logger("sotto.sink")
 
 
-def run(
-    path: Path,
-    *,
-    listen: str | None = None,
-    log_level: Literal["debug", "info", "warning", "error"] | None = None,
-    stop: threading.Event | None = None,
-) -> None:
-    """Run the sink of a configuration file until SIGTERM, SIGINT or `stop`.
+def run(path: Path, *, http: str | None = None, stop: threading.Event | None = None) -> None:
+    """Run the sink of a configuration file until SIGTERM, SIGINT or `stop`. `http` overrides `[http] listen`.
 
-    `listen` and `log_level` stand in for what the file says. Raises ConfigError and NotReadyError; a database or a
-    Kafka that is away is waited for.
+    Raises ConfigError and NotReadyError; a database or a Kafka that is away is waited for.
     """
     config = load(path, SinkFile)
     task = load(config.task, Task)
-    configure(log_level or config.log.level, config.log.format)
+    configure(config.log.level, config.log.format)
+    pages = config.http if http is None else HttpSection(listen=http)
     clock = SystemClock()
     topics = Topics.of(task, config.kafka.topic_prefix)
     store = open_store(config, task, clock=clock.wall, entropy=os.urandom)
     registry = CollectorRegistry()
-    metrics = SinkMetrics(registry)
+    metrics = SinkMetrics(registry, task)
     writer = Writer(task=task, store=store, metrics=metrics, clock=clock)
-    pulse = _Pulse(writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
-    server = serve(config.http.listen if listen is None else listen, registry, pulse.health)
+    pulse = _Pulse(task=task.name, writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
+    server = serve(pages.listen, registry, pulse.health)
     stop = stop or threading.Event()
     looking = threading.Thread(target=_look, args=(writer, store, stop), name="sotto-sink-look", daemon=True)
     group = group_of(topics, store)
@@ -104,25 +98,16 @@ def open_store(config: SinkFile, task: Task, *, clock: Callable[[], int], entrop
 
 def group_of(topics: Topics, store: Store) -> str:
     """Kafka's consumer group of a store: processes that write to the same store share the work."""
-    return f"{topics.prefix}sink-{store.identity}"
-
-
-class SystemClock:
-    """The clocks of this machine."""
-
-    def wall(self) -> int:
-        """Milliseconds since 1970."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds from anywhere."""
-        return time.monotonic()
+    return f"{topics.prefix}sink.{store.identity}"
 
 
 class _Pulse:
     """Called five times a second by the loop: carries what the process knows to its health pages and metrics."""
 
-    def __init__(self, *, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: SystemClock) -> None:
+    def __init__(
+        self, *, task: str, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: Clock
+    ) -> None:
+        self._task = task
         self._writer = writer
         self._store = store
         self._metrics = metrics
@@ -150,6 +135,7 @@ class _Pulse:
     def _status(self) -> dict[str, object]:
         return {
             "role": "sink",
+            "task": self._task,
             "sink": self._store.kind,
             "where": self._store.where,
             "windows": self._writer.windows,

@@ -9,6 +9,8 @@ from prometheus_client import Counter, Gauge, Histogram
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from protocol.task import Task
+
 _WRITE = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SEAL_TO_POINT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600)
 
@@ -16,7 +18,11 @@ _SEAL_TO_POINT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 
 class SinkMetrics:
     """Metrics of one sink process; none has a label that grows with sensors or label values."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, task: Task) -> None:
+        info = Gauge("sotto_task_info", "The task", ["task", "revision", "task_id"], registry=registry)
+        info.labels(task.name, str(task.revision), task.id).set(1)
+        end = Gauge("sotto_task_end_timestamp_seconds", "End of the task's last window", registry=registry)
+        end.set(task.valid_until / 1_000)
         self.points = Counter(
             "sotto_sink_points_total", "Points written: values, outcomes, contributors", registry=registry
         )

@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS contributors ({_WINDOW}, organisation TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _KEYS = frozenset({"task", "window_start", "window_end", "labels", "measure", "organisation"})
-_FIRST_WRITE_STAYS = frozenset({"written_at"})
+_FIRST_WRITE_STAYS = frozenset({"revealed_at", "written_at"})
+"""An aggregate that is sent again differs in `revealed_at` only, and readers take the first (SPEC 9)."""
 
 
 class SqliteStore:

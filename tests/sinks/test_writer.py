@@ -69,7 +69,7 @@ class Desk:
         self.store = FakeStore(*answers)
         self.pauses: list[float] = []
         self.writer = Writer(
-            task=TASK, store=self.store, metrics=SinkMetrics(self.registry), clock=Clock(), sleep=self.sleep
+            task=TASK, store=self.store, metrics=SinkMetrics(self.registry, TASK), clock=Clock(), sleep=self.sleep
         )
 
     async def sleep(self, seconds: float) -> None:
