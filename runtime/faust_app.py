@@ -154,6 +154,21 @@ class FaustLog(Log):
         wanted = {TopicPartition(*place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
         await self._there(self._consumer().commit(wanted))
 
+    def lost_membership(self) -> BaseException | None:
+        """What ended the consumer's part in the group: a refused right, an answer that it does not understand.
+
+        aiokafka raises it to whoever fetches through its front door, and Faust does not: without this look the process
+        would sit there without partitions for ever.
+        """
+        try:
+            self._consumer()._coordinator.check_errors()
+        except KafkaError as error:
+            reason: BaseException = error
+            return reason
+        except (LogError, AttributeError):
+            pass  # not started yet
+        return None
+
     def _consumer(self) -> Any:
         thread = self._thread()
         if thread is None or thread._consumer is None:
@@ -192,7 +207,8 @@ class Worker:
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="sotto-")  # Faust makes empty folders there
         self.app = faust_app(group=group, kafka=kafka, folder=Path(self._folder.name))
-        self.runner = Runner(flows=flows, log=FaustLog(self.app), clock=clock, failed=failed)
+        self.log = FaustLog(self.app)
+        self.runner = Runner(flows=flows, log=self.log, clock=clock, failed=failed)
         self._tasks: list[asyncio.Task[None]] = []
         self._connect(sorted({topic for flow in flows for topic in flow.topics}))
 
@@ -235,10 +251,10 @@ class Worker:
 
     @property
     def crashed(self) -> BaseException | None:
-        """What Faust crashed with."""
+        """What Faust crashed with, or why this process is no member of the group any more."""
         if self.app.crashed or self.app.should_stop:
             return self.app.crash_reason or RuntimeError("Faust stopped")
-        return None
+        return self.log.lost_membership()
 
     async def stop(self) -> None:
         """Commit, leave the group, end."""

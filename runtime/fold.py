@@ -43,7 +43,7 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record that was read. `timestamp` is Kafka's, in ms; no decision may rest on it."""
+    """One record that was read. `timestamp` is Kafka's, in ms, the same for all readers."""
 
     topic: str
     partition: int
@@ -88,7 +88,11 @@ class Fold(ABC):
 
     @abstractmethod
     def record(self, record: Record, now: int) -> Sequence[Output]:
-        """Take the next record. No further one comes before the outputs are delivered, in their order."""
+        """Take the next record.
+
+        No further one comes before the outputs are in Kafka. They go out in their order, over all topics: none is sent
+        before the one ahead of it is confirmed.
+        """
 
     @abstractmethod
     def tick(self, moment: Moment) -> Sequence[Output]:
@@ -104,7 +108,10 @@ class Map(ABC):
 
     @abstractmethod
     def record(self, record: Record, now: int) -> Sequence[Output]:
-        """The outputs of one record. Several records are under way at a time; commits keep to their order."""
+        """The outputs of one record.
+
+        Several records are under way at a time, and their outputs may arrive in another order; commits keep to theirs.
+        """
 
     def tick(self, moment: Moment, delivered: Mapping[str, int]) -> Sequence[Output]:
         """Called some five times a second. `delivered`: topic -> offset below which all outputs are in Kafka."""

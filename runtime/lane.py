@@ -223,12 +223,12 @@ class Lane:
                 self._landed.clear()
                 await self._landed.wait()
             outputs = worker.record(record, now)
-            task = asyncio.get_running_loop().create_task(self._deliver(outputs)) if outputs else None
+            task = asyncio.get_running_loop().create_task(self._side_by_side(outputs)) if outputs else None
             self._flying.append((record.topic, following, task))
             if task is not None:
                 task.add_done_callback(self._land)
         elif isinstance(worker, Fold):
-            await self._deliver(worker.record(record, now))
+            await self._in_order(worker.record(record, now))
         else:
             await worker.write(record, now)
         self._took(record.topic, following)
@@ -271,9 +271,9 @@ class Lane:
         moment = self._moment(self)
         self.was_caught_up = self.was_caught_up or moment.caught_up
         if isinstance(worker, Map):
-            await self._deliver(worker.tick(moment, dict(self.done)))
+            await self._side_by_side(worker.tick(moment, dict(self.done)))
         elif isinstance(worker, Fold):
-            await self._deliver(worker.tick(moment))
+            await self._in_order(worker.tick(moment))
             self._settle(worker)
         else:
             worker.tick(moment)
@@ -294,18 +294,19 @@ class Lane:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    async def _deliver(self, outputs: Sequence[Output]) -> None:
-        """Return when all are in Kafka: in their order within a partition, side by side otherwise."""
+    async def _side_by_side(self, outputs: Sequence[Output]) -> None:
+        """Return when all are in Kafka: in their order within a partition, partitions beside each other."""
         rows: dict[tuple[str, int], list[Output]] = {}
         for output in outputs:
             rows.setdefault((output.topic, output.partition), []).append(output)
-        if len(rows) == 1:
-            await self._row(next(iter(rows.values())))
-        elif rows:
-            await asyncio.gather(*(self._row(row) for row in rows.values()))
+        if len(rows) > 1:
+            await asyncio.gather(*(self._in_order(row) for row in rows.values()))
+        else:
+            await self._in_order(outputs)
 
-    async def _row(self, row: Sequence[Output]) -> None:
-        for output in row:
+    async def _in_order(self, outputs: Sequence[Output]) -> None:
+        """Return when all are in Kafka; none is sent before the one ahead of it is confirmed."""
+        for output in outputs:
             pause = 0.1
             while True:
                 try:

@@ -57,6 +57,7 @@ class Runner:
         self._counts = {flow.name: Counts() for flow in flows}
         self._seen: dict[Place, int] = {}
         self._assigned = False
+        self._idle_since = clock.monotonic()
         self._ends: dict[Place, int] = {}
         self._ends_at = 0
         self._answered = float("-inf")
@@ -87,6 +88,7 @@ class Runner:
         offsets = self._to_commit()
         self._drop()
         self._assigned = False
+        self._idle_since = self._clock.monotonic()
         return offsets
 
     def _drop(self) -> None:
@@ -181,6 +183,11 @@ class Runner:
     def connected(self) -> bool:
         """Whether Kafka has answered lately."""
         return self._clock.monotonic() - self._answered <= CONNECTED
+
+    @property
+    def unassigned_for(self) -> float:
+        """Seconds for which this process has been no part of the group; 0 while it is."""
+        return 0.0 if self._assigned else self._clock.monotonic() - self._idle_since
 
     @property
     def ready(self) -> bool:

@@ -25,6 +25,8 @@ _log = structlog.get_logger("sotto.fold")
 STOP = 4.0
 """Seconds for Faust to stop. Then the process ends anyway: nothing is lost, all that counts is in Kafka."""
 BEAT = 0.2
+PATIENCE = 45.0
+"""Seconds without partitions after which Faust is started anew. Kafka gives them within two session timeouts."""
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 
 
@@ -130,6 +132,9 @@ class _Job:
                     break
                 if (crash := worker.crashed) is not None:
                     _log.error("restarts", detail=repr(crash))
+                    break
+                if worker.runner.unassigned_for > max(PATIENCE, 4 * self._kafka.session_timeout / 1000):
+                    _log.error("restarts", detail="no part of the group for too long")
                     break
                 await asyncio.sleep(BEAT)
         finally:

@@ -1,0 +1,182 @@
+"""The collector on Kafka: control in, aggregates and outcomes out. The decisions are `streams.collector`'s."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from protocol.aggregate import Aggregate, encode
+from protocol.control import AggregateShare, Outcome, decode
+from protocol.control import encode as encode_control
+from protocol.errors import WireError
+from protocol.hpke import SUITES
+from protocol.keys import KeyFile
+from protocol.roster import Roster
+from protocol.share import share_info
+from protocol.task import Task
+from protocol.topics import Topics
+from protocol.units import iso
+from runtime.fold import Flow, Fold, Moment, Output, Record, Start
+from streams.collector import Collector, Published
+from streams.metrics import CollectorMetrics
+from streams.work import Snapshot
+
+_log = structlog.get_logger("sotto.collector")
+
+
+class CollectorFold(Fold):
+    """One partition number of the control log."""
+
+    def __init__(self, *, role: CollectorRole, partition: int, start: Start) -> None:
+        self._role = role
+        self._partition = partition
+        self._old = start.end
+        self.collector = Collector(
+            task=role.task,
+            roster=role.roster,
+            partition=partition,
+            open_share=role.open_share,
+            publish=lambda aggregate: encode(aggregate, role.key.identity),
+            first=start.first,
+            end=start.end,
+        )
+
+    def record(self, record: Record, now: int) -> Sequence[Output]:
+        """Take a control record of anybody."""
+        found = None
+        try:
+            found = decode(record.value, task=self._role.task, roster=self._role.roster)
+        except WireError as error:
+            self._role.reject(error.reason, self._partition)
+        answer = self.collector.control(found, offset=record.offset, at=record.timestamp)
+        return self._write(answer, now)
+
+    def tick(self, moment: Moment) -> Sequence[Output]:
+        """Begin, where there was nothing to read."""
+        return self._write(self.collector.begin(), moment.now)
+
+    def committable(self) -> Mapping[str, int]:
+        """What the collector needs no more."""
+        offset = self.collector.committable()
+        return {} if offset is None else {self._role.topics.control: offset}
+
+    def _write(self, records: Sequence[Published | Outcome], now: int) -> list[Output]:
+        """The aggregate before its outcome: what the log calls published has to be there."""
+        role, outputs = self._role, []
+        for record in records:
+            key = record.window.to_bytes(8, "little", signed=True)
+            if isinstance(record, Published):
+                role.tell(record.aggregate, now)
+                outputs.append(Output(role.topics.aggregates, self._partition, key, record.value))
+            else:
+                value = encode_control(record, task=role.task, roster=role.roster, identity=role.key.identity)
+                outputs.append(Output(role.topics.control, self._partition, key, value))
+        return outputs
+
+
+class CollectorRole:
+    """What one worker of the collector runs, and what it shows of it."""
+
+    def __init__(
+        self, *, task: Task, roster: Roster, topics: Topics, key: KeyFile, registry: CollectorRegistry
+    ) -> None:
+        self.task = task
+        self.roster = roster
+        self.topics = topics
+        self.key = key
+        self._private = key.private_key()
+        self._key_id = key.card().key_id
+        self._metrics = CollectorMetrics(registry)
+        self._folds: dict[int, CollectorFold] = {}
+        self._page: dict[str, object] = {}
+
+    def flows(self) -> list[Flow]:
+        """One flow over the control log."""
+        topics = self.topics
+        return [
+            Flow(
+                name="collector",
+                topics=(topics.control,),
+                make=self._make,
+                outputs=(topics.control, topics.aggregates),
+            )
+        ]
+
+    def _make(self, number: int, starts: Mapping[str, Start]) -> CollectorFold:
+        fold = CollectorFold(role=self, partition=number, start=starts[self.topics.control])
+        self._folds[number] = fold
+        return fold
+
+    def open_share(self, share: AggregateShare) -> bytes:
+        """Open what a party has sealed to the collector. Raises WireError."""
+        if share.key_id != self._key_id:
+            raise WireError("other_key")
+        suite = SUITES[self.task.scheme.sealing]
+        info = share_info(
+            task_hash=self.task.hash,
+            roster_hash=self.roster.hash,
+            window=share.window,
+            digest=share.digest,
+            party=share.party,
+            suite=suite.code,
+            key_id=share.key_id,
+        )
+        return suite.open(share.sealed, self._private, info)
+
+    def reject(self, reason: str, partition: int) -> None:
+        """Count a record of control that is none of ours."""
+        self._metrics.rejected.labels("control", reason).inc()
+        _log.warning("record_rejected", topic="control", reason=reason, partition=partition)
+
+    def tell(self, aggregate: Aggregate, now: int) -> None:
+        """Count and log a window that is complete."""
+        metrics, task = self._metrics, self.task
+        kinds = Counter((cell.outcome, cell.reason) for cell in aggregate.cells)
+        for (outcome, reason), count in kinds.items():
+            metrics.cells.labels(outcome, reason).inc(count)
+        points = sum(count for (outcome, _), count in kinds.items() if outcome == "point")
+        suspects = {name for cell in aggregate.cells if cell.reason == "parties_disagree" for name in cell.at_fault}
+        for name in suspects:
+            metrics.share_mismatch.labels(name).inc()
+            _log.error("parties_disagree", window=self._at(aggregate.window_start), at_fault=name)
+        if aggregate.parties:
+            for name in set(task.party_names) - set(aggregate.parties):
+                metrics.party_missing.labels(name).inc()
+        metrics.organisations.set(aggregate.organisations)
+        metrics.window_end_to_point.observe(max(0, now - aggregate.window_end) / 1000)
+        told: dict[str, object] = {}
+        if aggregate.last_seal:
+            metrics.seal_to_point.observe(max(0, now - aggregate.last_seal) / 1000)
+            told["after_last_seal"] = f"{now - aggregate.last_seal}ms"
+        _log.info(
+            "window_complete",
+            window=self._at(aggregate.window_start),
+            points=points,
+            suppressed=len(aggregate.cells) - points,
+            parties=len(aggregate.parties),
+            checked="yes" if aggregate.verified else "no",
+            **told,
+        )
+
+    def _at(self, window: int) -> str:
+        return iso(window, self.task.window.utc_offset)
+
+    def refresh(self, snapshot: Snapshot, now: int) -> None:
+        """Look at the folds at work; called by the loop, so that pages and metrics need not."""
+        del now
+        held = {number for flow in snapshot.flows for number in flow.partitions}
+        for number in [number for number in self._folds if number not in held]:
+            del self._folds[number]
+        states: list[dict[str, Any]] = [fold.collector.status() for _, fold in sorted(self._folds.items())]
+        windows = sorted((one for state in states for one in state["windows"]), key=lambda one: one["window"])
+        self._metrics.waiting.set(len(windows))
+        self._metrics.oldest_waiting.set(windows[0]["window"] / 1000 if windows else 0)
+        self._page = {"live": bool(states) and all(state["caught_up"] for state in states), "windows": windows}
+
+    def document(self) -> Mapping[str, object]:
+        """What /status adds: the open windows and what they wait for."""
+        return self._page

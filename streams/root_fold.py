@@ -1,0 +1,222 @@
+"""The root on Kafka: bytes in, bytes out, and what is told of it. The decisions are `streams.root`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocol.contribution import ContributionBox, SealSeen
+from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manifest, decode, encode
+from protocol.errors import WireError
+from protocol.hpke import SUITES
+from protocol.keys import Card
+from protocol.roster import Roster
+from protocol.share import SharePayload, share_info
+from protocol.task import Task
+from protocol.topics import Topics
+from protocol.units import iso
+from runtime.fold import Fold, Moment, Output, Record, Start
+from streams.metrics import PartyMetrics
+from streams.root import Root
+
+_log = structlog.get_logger("sotto.party")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Which party this is, and what it signs and seals with."""
+
+    task: Task
+    roster: Roster
+    topics: Topics
+    name: str
+    identity: Ed25519PrivateKey = field(repr=False)
+    box: ContributionBox = field(repr=False)
+    collector: Card
+
+    @property
+    def number(self) -> int:
+        """The party's number."""
+        return self.task.party_names.index(self.name)
+
+    def seal_share(self, payload: SharePayload, window: int, digest: bytes) -> tuple[bytes, bytes]:
+        """Seal an aggregate share to the collector alone."""
+        suite = SUITES[self.task.scheme.sealing]
+        info = share_info(
+            task_hash=self.task.hash,
+            roster_hash=self.roster.hash,
+            window=window,
+            digest=digest,
+            party=self.number,
+            suite=suite.code,
+            key_id=self.collector.key_id,
+        )
+        return self.collector.key_id, suite.seal(payload.encode(), self.collector.public_key(), info)
+
+
+class RootFold(Fold):
+    """One partition number of a party's contributions and of the control log."""
+
+    def __init__(self, *, seat: Seat, partition: int, starts: Mapping[str, Start], metrics: PartyMetrics) -> None:
+        self._seat = seat
+        self._partition = partition
+        self._metrics = metrics
+        self._contributions = seat.topics.contributions(seat.name)
+        self._control = seat.topics.control
+        self._shares = seat.topics.shares(seat.name)
+        self._old = starts[self._control].end  # records before it have been counted by whoever was here then
+        self._heard: dict[int, int] = {}
+        self._mine: dict[int, Manifest] = {}
+        self._now = 0
+        self.root = Root(
+            task=seat.task,
+            roster=seat.roster,
+            party=seat.number,
+            partition=partition,
+            seal_share=self._seal_share,
+            control_first=starts[self._control].first,
+            control_end=starts[self._control].end,
+            contributions_first=starts[self._contributions].first,
+        )
+
+    # -- the fold --------------------------------------------------------------------------------------------
+
+    def record(self, record: Record, now: int) -> Sequence[Output]:
+        """Take a contribution of our own leafs, or a control record of anybody."""
+        self._now = now
+        if record.topic == self._control:
+            return self._write(self._take_control(record, now), now)
+        return self._write(self._take_contribution(record, now), now)
+
+    def tick(self, moment: Moment) -> Sequence[Output]:
+        """Let time pass."""
+        self._now = moment.now
+        ends = moment.ends.get(self._shares, {})
+        records = self.root.tick(
+            moment.now,
+            connected=moment.connected,
+            caught_up=moment.caught_up,
+            ends=ends if len(ends) == self._seat.roster.partitions else None,
+            ends_at=moment.ends_at,
+        )
+        return self._write(records, moment.now)
+
+    def committable(self) -> Mapping[str, int]:
+        """What the root needs no more."""
+        names = {"contributions": self._contributions, "control": self._control}
+        return {names[name]: offset for name, offset in self.root.committable().items()}
+
+    def _take_contribution(self, record: Record, now: int) -> list[ControlRecord]:
+        window, found = 0, None
+        try:
+            window, found = self._seat.box.open(record.value, labels=len(self._seat.task.labels))
+        except WireError as error:
+            self._reject("contributions", error.reason)
+        if found is not None:
+            self._heard.setdefault(window, now)
+        if isinstance(found, SealSeen):
+            self._metrics.last_seal.labels(found.gateway).set(found.sealed_at / 1000)
+        return self.root.contribution(window, found, offset=record.offset, at=record.timestamp, now=now)
+
+    def _take_control(self, record: Record, now: int) -> list[ControlRecord]:
+        found = None
+        try:
+            found = decode(record.value, task=self._seat.task, roster=self._seat.roster)
+        except WireError as error:
+            self._reject("control", error.reason)
+        if isinstance(found, Manifest):
+            self._see_manifest(found, new=record.offset >= self._old)
+        answer = self.root.control(found, offset=record.offset, at=record.timestamp, now=now)
+        if found is not None:
+            self._compare(found.window)
+        return answer
+
+    def _write(self, records: Sequence[ControlRecord], now: int) -> list[Output]:
+        outputs = []
+        for record in records:
+            self._tell(record, now)
+            value = encode(record, task=self._seat.task, roster=self._seat.roster, identity=self._seat.identity)
+            key = record.window.to_bytes(8, "little", signed=True)
+            outputs.append(Output(self._control, self._partition, key, value))
+        return outputs
+
+    # -- what is told ----------------------------------------------------------------------------------------
+
+    def _at(self, window: int) -> str:
+        return iso(window, self._seat.task.window.utc_offset)
+
+    def _reject(self, topic: str, reason: str) -> None:
+        self._metrics.rejected.labels(topic, reason).inc()
+        _log.warning("record_rejected", topic=topic, reason=reason, partition=self._partition)
+
+    def _seal_share(self, payload: SharePayload, window: int, digest: bytes) -> tuple[bytes, bytes]:
+        ballot = self.root.agreement.ballot(window)
+        agreed = ballot.agreed if ballot is not None else None
+        names = [entry.gateway for entry in agreed.entries] if agreed is not None else []
+        gateways = self._seat.roster.gateways
+        _log.info(
+            "window_released",
+            window=self._at(window),
+            organisations=len({gateways[name].organisation for name in names}),
+            gateways=len(names),
+            waited=f"{(self._now - self._heard.get(window, self._now)) / 1000:.1f}s",
+            cells=len(payload.released) + len(payload.suppressed),
+            suppressed=len(payload.suppressed),
+        )
+        return self._seat.seal_share(payload, window, digest)
+
+    def _tell(self, record: ControlRecord, now: int) -> None:
+        match record:
+            case Manifest():
+                self._tell_manifest(record, now)
+            case AggregateShare():
+                self._metrics.aggregate_shares.inc()
+            case Close():
+                _log.info("goes_on_without", window=self._at(record.window), phase=record.phase)
+            case GiveUp():
+                self._metrics.closes.labels("gave_up").inc()
+                _log.warning("gives_up", window=self._at(record.window))
+
+    def _tell_manifest(self, manifest: Manifest, now: int) -> None:
+        missing = self._states(manifest, now)
+        self._metrics.contributions.labels("complete").inc(len(manifest.entries))
+        for state in missing.values():
+            self._metrics.contributions.labels(state).inc()
+        self._metrics.closes.labels("deadline" if missing else "complete").inc()
+        if missing:
+            _log.warning("deadline_passed", window=self._at(manifest.window), without=sorted(missing))
+        for fault in manifest.faults:
+            if fault.reason == "two_seals":
+                self._metrics.duplicate_identity.labels(fault.gateway).inc()
+            _log.error("gateway_at_fault", gateway=fault.gateway, reason=fault.reason, window=self._at(manifest.window))
+
+    def _states(self, manifest: Manifest, now: int) -> dict[str, str]:
+        """Gateway -> silent or incomplete, for those that the manifest goes without."""
+        answered = {entry.gateway for entry in manifest.entries} | {fault.gateway for fault in manifest.faults}
+        if answered >= set(self._seat.roster.gateways):
+            return {}
+        windows = self.root.status(now)["windows"]
+        here = [one for one in windows if one["window"] == manifest.window]
+        return {one["name"]: one["state"] for state in here for one in state["gateways"]}
+
+    def _see_manifest(self, manifest: Manifest, *, new: bool) -> None:
+        if new:
+            self._metrics.manifests.labels(self._seat.task.party_names[manifest.party]).inc()
+        if manifest.party == self._seat.number and new:
+            self._mine.setdefault(manifest.window, manifest)
+
+    def _compare(self, window: int) -> None:
+        """Name what the intersection took away from what this party held."""
+        ballot = self.root.agreement.ballot(window)
+        if window in self._mine and ballot is not None and ballot.agreed is not None:
+            lost = set(self._mine.pop(window).entries) - set(ballot.agreed.entries)
+            for entry in sorted(lost):
+                self._metrics.faults.labels(entry.gateway, "not_held_by_all").inc()
+                _log.warning("released_without", gateway=entry.gateway, window=self._at(window))
+        over = self.root.agreement.over
+        for kept in (self._mine, self._heard):
+            for start in [start for start in kept if start < over]:
+                del kept[start]
