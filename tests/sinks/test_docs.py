@@ -1,0 +1,130 @@
+"""Every query in docs/results.md runs, on the rows that the sink writes, and finds what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from influxdb_client.client.influxdb_client import InfluxDBClient
+
+from sinks.influx import InfluxStore
+from sinks.points import rows_of
+from sinks.sqlite import SqliteStore
+from tests.servers.run import Influx
+from tests.sinks.made import aggregate, point, suppressed
+from tests.trial import HOUR, START, counted
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
+WINDOWS = [
+    rows_of(
+        aggregate(
+            window_start=START + 8 * HOUR + number * HOUR,
+            window_end=START + 9 * HOUR + number * HOUR,
+            cells=(
+                point("ring", sum_steps=steps, count=count),
+                point("centre", sum_steps=9, count=3),
+                suppressed("outer"),
+            ),
+        )
+    )
+    for number, (steps, count) in enumerate([(66, 4), (30, 3)])
+]
+"""Two hours of one UTC day: the ring's mean of that day is 96 / 7, the mean of its means another number."""
+
+
+def queries(language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    found = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    assert found
+    return found
+
+
+def test_sql(tmp_path: Path) -> None:
+    """SQLite: values, the day's mean, every due cell, outcomes by reason."""
+    with closing(sqlite3.connect(tmp_path / "results.db")) as db:
+        store = SqliteStore(tmp_path / "results.db", labels=("area",), clock=lambda: 0, entropy=counted("docs"))
+        for rows in WINDOWS:
+            store.write(rows)
+        store.close()
+        values, days, cells, outcomes = (db.execute(query).fetchall() for query in queries("sql"))
+    assert ("2016-12-01T00:00:00Z", "ring", 16.5) in values
+    assert len(values) == 4
+    assert days == [("2016-12-01", "centre", 3.0), ("2016-12-01", "ring", 96 / 7)]
+    assert len(cells) == 6
+    assert ("2016-12-01T00:00:00Z", "outer", "no2", "suppressed", "too_few_organisations", None) in cells
+    assert sorted(outcomes) == [("point", "none", 4), ("suppressed", "too_few_organisations", 2)]
+
+
+@pytest.fixture
+def bucket(influx: Influx) -> Iterator[str]:
+    """Write the windows into a bucket that other tests do not write to."""
+    name = "results-page"
+    with InfluxDBClient(url=influx.url, token=influx.token, org=influx.org) as client:
+        made = client.buckets_api().create_bucket(bucket_name=name, org=influx.org)
+        yield _filled(influx, name)
+        client.buckets_api().delete_bucket(made)
+
+
+def _filled(influx: Influx, bucket: str) -> str:
+    store = InfluxStore(
+        url=influx.url,
+        org=influx.org,
+        bucket=bucket,
+        token=influx.token,
+        measurement="beijing_air",
+        labels=("area",),
+        clock=lambda: WINDOWS[0].last_seal,
+    )
+    for rows in WINDOWS:
+        assert not store.write(rows).refused
+    store.close()
+    return bucket
+
+
+def test_flux(influx: Influx, bucket: str) -> None:
+    """InfluxDB 2.x: the same answers."""
+    with InfluxDBClient(url=influx.url, token=influx.token, org=influx.org) as client:
+        values, days, outcomes = (
+            [
+                record.values
+                for table in client.query_api().query(query.replace('"sotto"', f'"{bucket}"'))
+                for record in table.records
+            ]
+            for query in queries("flux")
+        )
+    assert [row["ring"] for row in values if "ring" in row] == [16.5, 10.0]
+    assert {row["area"]: row["mean"] for row in days} == {"ring": 96 / 7, "centre": 3.0}
+    assert {row["reason"]: row["_value"] for row in outcomes} == {"none": 4, "too_few_organisations": 2}
+
+
+def test_influxql(influx: Influx, bucket: str) -> None:
+    """InfluxQL, which 1.x speaks and 2.x too: the same answers."""
+    answers = []
+    for query in queries("influxql"):
+        asked = urllib.parse.urlencode({"db": bucket, "q": query})
+        request = urllib.request.Request(  # noqa: S310  loopback
+            f"{influx.url}/query?{asked}", headers={"Authorization": f"Token {influx.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            answers.append(json.load(answer)["results"][0]["series"])
+    values, days, outcomes = answers
+    assert [row[1] for row in next(one["values"] for one in values if one["tags"]["area"] == "ring")] == [16.5, 10.0]
+    assert {one["tags"]["area"]: one["values"][0][1] for one in days} == {"ring": 96 / 7, "centre": 3.0}
+    assert {one["tags"]["reason"]: one["values"][0][1] for one in outcomes} == {"none": 4, "too_few_organisations": 2}
+
+
+def test_every_reason_that_the_code_gives_is_explained() -> None:
+    """A reason that a panel shows has its sentence on the page."""
+    root = Path(__file__).resolve().parents[2]
+    code = "\n".join(path.read_text() for folder in ("streams", "protocol") for path in (root / folder).glob("*.py"))
+    given = set(re.findall(r'reason="([a-z_]+)"', code)) | set(re.findall(r'_all_suppressed\("([a-z_]+)"', code))
+    given |= set(re.findall(r'^    "((?:too|no)_[a-z_]+|overflow)",$', code, re.MULTILINE))
+    assert {"party_missing", "too_few_organisations", "window_over"} <= given
+    assert not [reason for reason in given - {"none"} if f"`{reason}`" not in PAGE]
