@@ -129,7 +129,7 @@ def decode(data: bytes, *, task: Task) -> Aggregate:
             raise WireError("not_canonical")
     except InvalidSignature:
         raise WireError("wrong_signature") from None
-    except (ValueError, KeyError, TypeError, RecursionError, ArithmeticError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ArithmeticError):
         raise WireError("not_an_aggregate") from None
     return aggregate
 
@@ -141,34 +141,59 @@ def _integer(text: object) -> int:
     return int(text)
 
 
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("not a whole number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(_text(one) for one in value)
+
+
 def _read(document: dict[str, Any]) -> Aggregate:
     return Aggregate(
-        task=document["task"],
-        revision=document["revision"],
-        task_id=document["task_id"],
-        roster=document["roster"],
-        window_start=document["window_start"],
-        window_end=document["window_end"],
-        verified=document["verified"],
-        parties=tuple(document["parties"]),
-        contributors=tuple(Contributor(**one) for one in document["contributors"]),
-        organisations=document["organisations"],
-        gateways=document["gateways"],
-        absent=tuple(document["absent"]),
-        last_seal=document["last_seal"],
-        revealed_at=document["revealed_at"],
+        task=_text(document["task"]),
+        revision=_whole(document["revision"]),
+        task_id=_text(document["task_id"]),
+        roster=_whole(document["roster"]),
+        window_start=_whole(document["window_start"]),
+        window_end=_whole(document["window_end"]),
+        verified={True: True, False: False}[document["verified"]],
+        parties=_texts(document["parties"]),
+        contributors=tuple(
+            Contributor(
+                gateway=_text(one["gateway"]), organisation=_text(one["organisation"]), late=_whole(one["late"])
+            )
+            for one in document["contributors"]
+        ),
+        organisations=_whole(document["organisations"]),
+        gateways=_whole(document["gateways"]),
+        absent=_texts(document["absent"]),
+        last_seal=_whole(document["last_seal"]),
+        revealed_at=_whole(document["revealed_at"]),
         cells=tuple(_read_cell(cell) for cell in document["cells"]),
     )
 
 
 def _read_cell(document: dict[str, Any]) -> CellResult:
-    shared = {
-        "labels": document["labels"],
-        "measure": document["measure"],
-        "unit": document["unit"],
-        "resolution": Decimal(document["resolution"]),
-        "outcome": document["outcome"],
-    }
-    if document["outcome"] == "point":
-        return CellResult(**shared, count=_integer(document["count"]), sum_steps=_integer(document["sum_steps"]))
-    return CellResult(**shared, reason=document["reason"], at_fault=tuple(document["at_fault"]))
+    point = document["outcome"] == "point"
+    return CellResult(
+        labels={_text(key): _text(value) for key, value in document["labels"].items()},
+        measure=_text(document["measure"]),
+        unit=_text(document["unit"]),
+        resolution=Decimal(_text(document["resolution"])),
+        outcome="point" if point else "suppressed",
+        reason="none" if point else _text(document["reason"]),
+        at_fault=() if point else _texts(document["at_fault"]),
+        count=_integer(document["count"]) if point else None,
+        sum_steps=_integer(document["sum_steps"]) if point else None,
+    )
