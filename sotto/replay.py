@@ -69,7 +69,7 @@ class Pace:
 
 
 class Publisher:
-    """An MQTT connection that publishes and counts confirmations. It reconnects by itself, and sends open ones again."""
+    """An MQTT connection that publishes and counts confirmations. It reconnects by itself and sends open ones again."""
 
     def __init__(self, url: str, *, client_id: str = "", qos: int = 1) -> None:
         """Connect. Raises ConfigError for a wrong URL, NotReadyError when nobody answers."""

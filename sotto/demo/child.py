@@ -1,0 +1,41 @@
+"""A role as a child of the demo: `python -m sotto.demo.child gateway FILE` is `sotto gateway FILE` with one more rule.
+
+It ends when its stdin closes. The demo holds the other end, and the kernel closes that however the demo ends, kill -9
+included; so no role is left over. Everything else is the command as users run it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+_GRACE = 5.0
+"""Seconds for a clean end; then it ends without."""
+
+
+def end_with_parent() -> None:
+    """Watch stdin from a thread: its end is the parent's end, and asks this process to stop."""
+    threading.Thread(target=_watch, args=(sys.stdin.fileno(),), daemon=True, name="parent").start()
+
+
+def _watch(stdin: int) -> None:
+    while os.read(stdin, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
+
+
+def main() -> None:
+    """Run `sotto` with this process's arguments."""
+    end_with_parent()
+    from sotto.cli import main as sotto  # noqa: PLC0415  after the watch has begun: importing a role takes a second
+
+    sotto()
+
+
+if __name__ == "__main__":
+    main()

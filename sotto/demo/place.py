@@ -1,0 +1,159 @@
+"""Where the demo runs: a trial that it writes, or a copy of one that `sotto init` wrote and somebody may have changed.
+
+A trial's files name servers. The demo's own brokers have other addresses in every run, so a trial that is there already
+is copied to `DIR/run` and the copy is pointed at them; the files of its owner stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import ConfigError
+from sotto.init import RoleFile, Trial, is_trial, write_trial
+
+DEFAULT = Path("sotto-demo")
+RUN = "run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """The servers of one run. `kafka_api_version` and `mqtt_version` are for the embedded brokers; None: the default.
+
+    `topic_prefix` and `measurement` are new for each run on given servers: what an earlier run left there is then
+    neither counted twice nor able to stand in for a result that is missing.
+    """
+
+    mqtt: str
+    kafka: str
+    mqtt_version: str | None = None
+    kafka_api_version: str | None = None
+    influx: str | None = None
+    influx_org: str = "sotto"
+    influx_bucket: str = "sotto"
+    measurement: str | None = None
+    topic_prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the trial is to be like; None: the default, or what the trial that is there says."""
+
+    scheme: str | None = None
+    parties: int | None = None
+    partitions: int | None = None
+
+
+def checked(directory: Path | None, wanted: Wanted) -> Path:
+    """Return the directory to use. Raises ConfigError for one that is not a trial, or that `wanted` does not fit."""
+    if directory is None:
+        if DEFAULT.exists() and not is_trial(DEFAULT):
+            raise _not_ours(DEFAULT)
+        return DEFAULT
+    if directory.is_dir() and any(directory.iterdir()):
+        if not is_trial(directory):
+            raise _not_ours(directory)
+        if wanted != Wanted():
+            raise ConfigError(
+                f"{directory} is a trial that is there already, with its own scheme, parties and partitions",
+                remedy="Name a directory that is not there yet, or leave these options out.",
+            )
+    return directory
+
+
+def prepare(directory: Path, *, own: bool, servers: Servers, wanted: Wanted) -> Trial:
+    """Make the files of this run. `own`: the directory is the demo's own and is written anew each time."""
+    if own and directory.exists():
+        shutil.rmtree(directory)
+    if not directory.exists() or not any(directory.iterdir()):
+        return _write(directory, servers, wanted)
+    run = directory / RUN
+    if run.exists():
+        shutil.rmtree(run)
+    shutil.copytree(directory, run, ignore=shutil.ignore_patterns(RUN, "state", "logs", "results.db*"))
+    return _pointed(run, servers)
+
+
+def _write(directory: Path, servers: Servers, wanted: Wanted) -> Trial:
+    return write_trial(
+        directory,
+        mqtt=servers.mqtt,
+        kafka=servers.kafka,
+        influx=servers.influx,
+        influx_org=servers.influx_org,
+        influx_bucket=servers.influx_bucket,
+        scheme="additive" if wanted.scheme == "additive" else "replicated",
+        parties=wanted.parties or 3,
+        partitions=wanted.partitions or 3,
+        topic_prefix=servers.topic_prefix,
+        measurement=servers.measurement,
+        mqtt_version="3.1.1" if servers.mqtt_version == "3.1.1" else "5",
+        kafka_api_version=servers.kafka_api_version,
+    )
+
+
+def _pointed(directory: Path, servers: Servers) -> Trial:
+    gateways = sorted((directory / "gateways").glob("*.toml"))
+    parties = sorted((directory / "parties").glob("*.toml"))
+    roles = [RoleFile("gateway", path.stem, path) for path in gateways]
+    roles += [RoleFile("party", path.stem, path) for path in parties]
+    roles += [RoleFile("collector", "collector", directory / "collector.toml")]
+    roles += [RoleFile("sink", "sink", directory / "sink.toml")]
+    kafka = {"bootstrap_servers": f'["{servers.kafka}"]', "security_protocol": '"PLAINTEXT"', "allow_plaintext": "true"}
+    if servers.kafka_api_version is not None:
+        kafka["api_version"] = f'"{servers.kafka_api_version}"'
+    if servers.topic_prefix is not None:
+        kafka["topic_prefix"] = f'"{servers.topic_prefix}"'
+    mqtt = {"url": f'"{servers.mqtt}"'}
+    if servers.mqtt_version is not None:
+        mqtt["version"] = f'"{servers.mqtt_version}"'
+    for role in roles:
+        text = with_keys(role.path.read_text(), "kafka", kafka)
+        if role.kind == "gateway":
+            text = with_keys(text, "mqtt", mqtt)
+        if role.kind == "sink" and servers.influx is not None:
+            text = _with_influx(text, servers)
+        role.path.write_text(text)
+    return Trial(
+        directory=directory,
+        task=directory / "task.toml",
+        roster=directory / "roster.toml",
+        roles=tuple(roles),
+        results=None if servers.influx else directory / "results.db",
+        csv=directory / "beijing-air.csv",
+    )
+
+
+def with_keys(text: str, section: str, values: Mapping[str, str]) -> str:
+    """Return a TOML text whose top-level table `section` has these values (TOML tokens); everything else stays."""
+    lines = text.split("\n")
+    head = next(place for place, line in enumerate(lines) if re.match(rf"\[{re.escape(section)}\]", line))
+    end = next((place for place in range(head + 1, len(lines)) if lines[place].startswith("[")), len(lines))
+    kept = [line for line in lines[head + 1 : end] if not any(re.match(rf"{key}\s*=", line) for key in values)]
+    made = [f"{key} = {value}" for key, value in values.items()]
+    return "\n".join([*lines[: head + 1], *made, *kept, *lines[end:]])
+
+
+def _with_influx(text: str, servers: Servers) -> str:
+    lines = text.split("\n")
+    head = next((place for place, line in enumerate(lines) if re.match(r"\[(sqlite|influxdb)\]", line)), len(lines))
+    end = next((place for place in range(head + 1, len(lines)) if lines[place].startswith("[")), len(lines))
+    made = [
+        "[influxdb]",
+        f'url = "{servers.influx}"',
+        f'org = "{servers.influx_org}"',
+        f'bucket = "{servers.influx_bucket}"',
+        'token = "env:SOTTO_INFLUX_TOKEN"',
+        *([f'measurement = "{servers.measurement}"'] if servers.measurement else []),
+    ]
+    return "\n".join([*lines[:head], *made, *lines[end:]])
+
+
+def _not_ours(directory: Path) -> ConfigError:
+    return ConfigError(
+        f"{directory} is there already and is not a trial of `sotto init`",
+        remedy="Nothing was touched. Name another directory: sotto demo DIR",
+    )
