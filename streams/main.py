@@ -52,7 +52,7 @@ class Agreed:
         task = load(config.task, Task)
         roster = load(config.roster, Roster)
         roster.verify(task)
-        key = read_key(config.key.path, where=f"{where}: key")
+        key = read_key(config.key)
         role = "party" if isinstance(config, PartyFile) else "collector"
         if role == "party" and name not in task.party:
             raise ConfigError(
