@@ -1,8 +1,9 @@
 """What is collected and not yet in the spool, and when it goes there. Pure: the clock is an argument.
 
-All open windows are stored together, so that a message is acknowledged when everything before it is durable: also one whose readings
-fall into several windows, and one that held nothing of use. A batch closes by the number of readings, by age, or when nothing has
-come for `max_idle`: a broker with its 20 messages in flight waits for an acknowledgement then, and soon drops what queues behind.
+All open windows are stored together, so that a message is acknowledged when everything before it is durable: also one
+whose readings fall into several windows, and one that held nothing of use. A batch closes by the number of readings,
+by age, or when nothing has come for `max_idle`: a broker with its 20 messages in flight waits for an acknowledgement
+then, and soon drops what queues behind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of one window and one source into columns: quantised, checked against the range, without repeats. All in numpy."""
+"""Rows of one window and one source into columns: quantised, within the range, without repeats. All in numpy."""
 
 from __future__ import annotations
 

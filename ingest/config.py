@@ -1,4 +1,4 @@
-"""`gateway.toml`: what one gateway reads, and how it talks to its two brokers (the defaults are those of the shipped file)."""
+"""`gateway.toml`: what one gateway reads, and how it talks to its two brokers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -159,7 +159,7 @@ class MeasureSource(Section):
 def _short(key: str) -> BeforeValidator:
     """Let a text stand for a table with one key: pm25 = "$.pm" for pm25 = { path = "$.pm" }."""
 
-    def expand(value: Any) -> Any:
+    def expand(value: object) -> object:
         return {key: value} if isinstance(value, str) else value
 
     return BeforeValidator(expand)

@@ -1,7 +1,7 @@
 """From one MQTT message to rows of numbers, by the rules of its source.
 
-A row is one sensor at one time, with one number for each measure of the source; NaN stands for a gap. Nothing is quantised here: that is
-done for thousands of rows at once when a batch is made.
+A row is one sensor at one time, with one number for each measure of the source; NaN stands for a gap. Nothing is
+quantised here: that is done for thousands of rows at once when a batch is made.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ingest.config import Source
-from ingest.paths import MISSING, JsonPath, Missing, SeveralError
+from ingest.paths import MISSING, Document, JsonPath, Missing, SeveralError
 from ingest.pattern import TopicPattern
 from ingest.payload import parse_json
 from ingest.refusal import RefusedError
@@ -51,7 +51,7 @@ class Tally:
     repeats: int = 0
 
 
-_Text = Callable[[Any, Mapping[str, str]], str]
+_Text = Callable[[Document, Mapping[str, str]], str]
 """(element, captures of the topic) -> text. Raises RefusedError."""
 
 
@@ -112,7 +112,7 @@ class SourceDecoder:
             raise RefusedError("malformed") from None
         return rows
 
-    def _row(self, element: Any, topic: str, captures: Mapping[str, str], arrival: int, tally: Tally) -> Row:
+    def _row(self, element: Document, topic: str, captures: Mapping[str, str], arrival: int, tally: Tally) -> Row:
         remembered = self._by_topic
         known = None if remembered is None else remembered.get(topic)
         if known is None:
@@ -130,7 +130,7 @@ class SourceDecoder:
             time = self._time(found)
         return Row(known[0], known[1], time, self._values(element, tally))
 
-    def _values(self, element: Any, tally: Tally) -> list[float]:
+    def _values(self, element: Document, tally: Tally) -> list[float]:
         values: list[float] = []
         is_object = type(element) is dict
         for number, path in enumerate(self._paths):
@@ -138,18 +138,17 @@ class SourceDecoder:
             value = element.get(key, MISSING) if is_object and key is not None else path.one(element)
             kind = type(value)
             # bool is no number here: its type is bool, although Python would add it up
-            if (kind is float or (kind is int and -_LARGEST < value < _LARGEST)) and not (
-                self._number_gaps and value in self._gaps
-            ):
+            plain = value == value if kind is float else kind is int and -_LARGEST < value < _LARGEST  # noqa: PLR0124  NaN
+            if plain and not (self._number_gaps and value in self._gaps):
                 values.append(value)
             else:
                 values.append(self._odd(number, value, tally))
         return values
 
-    def _odd(self, number: int, value: Any, tally: Tally) -> float:
+    def _odd(self, number: int, value: Document, tally: Tally) -> float:
         """Count what is not a plain number: a gap (NaN), or a refused reading (NaN as well)."""
         kind = type(value)
-        if value is None or (kind in (str, int, float) and value in self._gaps):
+        if value is None or (kind in (str, int, float) and (value in self._gaps or value != value)):  # noqa: PLR0124
             pass
         elif kind is Missing:
             tally.refused[self.name, "missing_field"] += 1
@@ -159,7 +158,7 @@ class SourceDecoder:
         tally.gaps[self.measures[number]] += 1
         return NAN
 
-    def _base(self, element: Any, captures: Mapping[str, str]) -> int:
+    def _base(self, element: Document, captures: Mapping[str, str]) -> int:
         labels = tuple([label(element, captures) for label in self._labels])
         base = self._bases.get(labels)
         if base is None:
@@ -173,7 +172,7 @@ def _text(text: str) -> _Text:
         return lambda _element, captures: text.format_map(captures)
     path = JsonPath(text)
 
-    def read(element: Any, _captures: Mapping[str, str]) -> str:
+    def read(element: Document, _captures: Mapping[str, str]) -> str:
         found = path.one(element)
         if found is MISSING or found is None:
             raise RefusedError("missing_field")
@@ -192,7 +191,7 @@ def _label(source: Source, name: str) -> _Text:
     if mapping is None:
         return read
 
-    def mapped(element: Any, captures: Mapping[str, str]) -> str:
+    def mapped(element: Document, captures: Mapping[str, str]) -> str:
         agreed = mapping.get(read(element, captures))
         if agreed is None:
             raise RefusedError("unknown_label")

@@ -135,7 +135,7 @@ class DryRun:
             n
             for n, value in enumerate(row.values)
             if value == value and source.quantisers[n].quantise(np.array([value]))[1][0]
-        )  # noqa: PLR0124
+        )
         units, _ = source.quantisers[column].quantise(np.array([row.values[column]]))
         rules = scheme(self._task.scheme.name, len(self._task.party))
         components = shard(units, [self._entropy(32) for _ in range(rules.components - 1)])

@@ -1,7 +1,7 @@
 """The gateway's decisions, from message to commit. No I/O: the clock is an argument, the spool and the brokers are the caller's.
 
-The order that makes "once" and "durable at the edge" true (DESIGN 4): a message is decoded into the batcher; a tick turns what was
-collected into one `Commit`; the caller stores it; only then the caller acknowledges `Commit.acks`.
+The order that makes "once" and "durable at the edge" true (DESIGN 4): a message is decoded into the batcher; a tick
+turns what was collected into one `Commit`; the caller stores it; only then the caller acknowledges `Commit.acks`.
 """
 
 from __future__ import annotations

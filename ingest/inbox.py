@@ -1,6 +1,7 @@
 """Messages between the MQTT thread and the gateway's loop: bounded by number and bytes.
 
-A full inbox makes `put` wait, so the socket is not read, so the broker keeps the messages: backpressure without losing one.
+A full inbox makes `put` wait, so the socket is not read, so the broker keeps the messages: backpressure without losing
+one.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def run(
 ) -> None:
     """Run the gateway of a configuration file until SIGTERM, SIGINT, `stop`, or for `run_for_ms`.
 
-    `listen` and `log_level` stand in for what the file says. Raises ConfigError, NotReadyError, and SpoolError where the
-    spool cannot be mended by waiting; brokers that are away are waited for.
+    `listen` and `log_level` stand in for what the file says. Raises ConfigError, NotReadyError, and SpoolError where
+    the spool cannot be mended by waiting; brokers that are away are waited for.
     """
     config = load(path, GatewayFile)
     task, roster = load(config.task, Task), load(config.roster, Roster)
@@ -74,7 +74,7 @@ def run(
             stop, until=until, monotonic=clock.monotonic
         )
         return
-    key = read_key(config.key.path, where=config.key.where)
+    key = read_key(config.key)
     check_membership(config, roster, key, where=path.name)
     cards = read_cards(config.roster, roster, task)
     spool = Spool(config.state, task=task.hash, gateway=config.name)

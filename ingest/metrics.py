@@ -1,4 +1,4 @@
-"""What Prometheus reads of a gateway (reference: docs of /metrics). Never a reading, never a sensor; labels are bounded."""
+"""What Prometheus reads of a gateway. Never a reading, never a sensor; labels are bounded."""
 
 from __future__ import annotations
 

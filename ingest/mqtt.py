@@ -68,6 +68,7 @@ class Mqtt:
         self._lock = threading.Lock()
         self._connection = 0
         self._connected = False
+        self._stopping = False
         self._removal: int | None = None
         self._refused: tuple[str, ...] = ()
         self.removed: frozenset[str] = frozenset()
@@ -105,6 +106,7 @@ class Mqtt:
 
     def stop(self) -> None:
         """Send what is still to be sent, and disconnect; the session stays at the broker."""
+        self._stopping = True
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -165,7 +167,7 @@ class Mqtt:
         with self._lock:
             was, self._connected = self._connected, False
         self.last_error = str(reason).lower()
-        if was:
+        if was and not self._stopping:
             _log.warning("connection_lost", dependency="mqtt", reason=self.last_error)
 
     def _on_subscribe(
@@ -195,7 +197,7 @@ class Mqtt:
         self._inbox.put(
             Message(
                 topic=topic,
-                payload=message.payload,
+                payload=bytes(message.payload),
                 qos=message.qos,
                 retain=message.retain,
                 dup=message.dup,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from jsonpath import JSONPathEnvironment, JSONPathError
+from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
 from jsonpath.selectors import IndexSelector, NameSelector
+
+Document: TypeAlias = Any
+"""What a JSON message, or a part of it, can be."""
 
 _ENVIRONMENT = JSONPathEnvironment(strict=True)
 
@@ -30,7 +33,7 @@ class JsonPath:
 
     def __init__(self, text: str) -> None:
         try:
-            self._path: Any = _ENVIRONMENT.compile(text)
+            self._path = _ENVIRONMENT.compile(text)
         except JSONPathError as error:
             why = str(error).splitlines()[0]
             msg = f"this is not a JSONPath ({why}); it begins with $, and a key with a dot or a space goes into ['...'], like $['PM2.5']"
@@ -41,7 +44,7 @@ class JsonPath:
         self.key = self.plain[0] if self.plain and len(self.plain) == 1 and isinstance(self.plain[0], str) else None
         """The key of a path of one step, which a caller can look up without calling anything."""
 
-    def one(self, document: Any) -> Any:
+    def one(self, document: Document) -> Document:
         """Return the one value at the path, or MISSING. Raises SeveralError."""
         if self.plain is None:
             found = self._path.findall(document)
@@ -57,7 +60,7 @@ class JsonPath:
             document = document[step]
         return document
 
-    def all(self, document: Any) -> list[Any]:
+    def all(self, document: Document) -> list[Document]:
         """Return the values at the path, in order."""
         if self.plain is None:
             return list(self._path.findall(document))
@@ -65,7 +68,7 @@ class JsonPath:
         return [] if one is MISSING else [one]
 
 
-def _plain(path: Any) -> tuple[str | int, ...] | None:
+def _plain(path: JSONPath) -> tuple[str | int, ...] | None:
     steps: list[str | int] = []
     for segment in path.segments:
         selectors = segment.selectors

@@ -1,6 +1,7 @@
 """Topic patterns of MQTT with named levels: `air/{area}/{station}` subscribes to `air/+/+` and captures two names.
 
-`{name}`, `+` and `#` stand for what they stand for in MQTT (5.0, section 4.7): one level, one level, all further levels.
+`{name}`, `+` and `#` stand for what they stand for in MQTT (5.0, section 4.7): one level, one level, all further
+levels.
 """
 
 from __future__ import annotations

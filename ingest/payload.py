@@ -1,23 +1,24 @@
-"""Payload bytes to a JSON document, for input that nobody vouches for: strict where JSON is, forgiving where sensors are not.
+"""Payload bytes to a JSON document, for input that nobody vouches for.
 
-Never fatal: any bytes give a document or a RefusedError. Duplicate keys make a message malformed, since two readers could take
-two different values; NaN, Infinity and numbers beyond binary64, which JSON does not have and sensors send, are told apart later.
+Never fatal: any bytes give a document or a RefusedError. Duplicate keys make a message malformed, since two readers
+could take two different values; NaN, Infinity and numbers beyond binary64, which JSON does not have and sensors send,
+are told apart later.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 
+from ingest.paths import Document
 from ingest.refusal import RefusedError
 
 _decoder = msgspec.json.Decoder()
 _WHITESPACE = b" \t\r\n"
 
 
-def parse_json(payload: bytes) -> Any:
+def parse_json(payload: bytes) -> Document:
     """Return the document. Raises RefusedError(empty, malformed)."""
     if not payload:
         raise RefusedError("empty")
@@ -40,13 +41,13 @@ def parse_json(payload: bytes) -> Any:
     return document
 
 
-def _keys(node: Any) -> int:
+def _keys(node: Document) -> int:
     if type(node) is dict:
         return len(node) + sum(map(_keys, node.values()))
     return sum(map(_keys, node)) if type(node) is list else 0
 
 
-def _lenient(payload: bytes) -> Any:
+def _lenient(payload: bytes) -> Document:
     """Parse with NaN and Infinity, and find duplicate keys: ten times slower, so only where it is needed."""
     try:
         return json.loads(payload.decode(), object_pairs_hook=_unique)
@@ -54,7 +55,7 @@ def _lenient(payload: bytes) -> Any:
         raise RefusedError("malformed") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Document]]) -> dict[str, Document]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise RefusedError("malformed")

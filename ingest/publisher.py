@@ -1,7 +1,8 @@
 """From the spool to Kafka: in order, bounded in flight, deleted after Kafka has confirmed. A thread of its own.
 
-Idempotence of kafka-python holds for one producer; after anything that goes wrong a new one begins again with the oldest record that
-is not confirmed. So a record may arrive twice, byte for byte the same, and parties ignore the second one by its number.
+Idempotence of kafka-python holds for one producer; after anything that goes wrong a new one begins again with the
+oldest record that is not confirmed. So a record may arrive twice, byte for byte the same, and parties ignore the
+second one by its number.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Drop exact repeats: the same source, sensor, measure, time and value. MQTT delivers again after every lost connection.
 
-What is remembered of a reading goes to the disk, so it must not give the reading away: a plain hash of 10-bit values is guessed in no time.
-So each window has its own key, derived from the gateway's storage secret (which is not in the spool) and a random salt, and both
-the salt and what was remembered go with the window.
+What is remembered of a reading goes to the disk, so it must not give the reading away: a plain hash of 10-bit values
+is guessed in no time. So each window has its own key, derived from the gateway's storage secret (which is not in the
+spool) and a random salt, and both the salt and what was remembered go with the window.
 
 fingerprint = AES-256_k1(stream XOR (time || value)), stream = HMAC-SHA256_k2(source, sensor, measure)[:16]
 
-This is a PRF over its inputs: streams are random and secret, so two inputs meet before the cipher with probability 2^-128 only. One
-AES call then does a whole batch, where an HMAC for each reading would cost more than all the rest of the gateway.
+This is a PRF over its inputs: streams are random and secret, so two inputs meet before the cipher with probability
+2^-128 only. One AES call then does a whole batch, where an HMAC for each reading would cost more than all the rest of
+the gateway.
 """
 
 from __future__ import annotations

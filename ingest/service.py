@@ -1,4 +1,4 @@
-"""The loop of a gateway: from the inbox to the spool, then the acknowledgement. Decisions are made in `ingest.gateway`."""
+"""The loop of a gateway: from the inbox to the spool, then the acknowledgement. `ingest.gateway` decides."""
 
 from __future__ import annotations
 
@@ -135,8 +135,9 @@ class Service:
     def _hold(self, now: int) -> bool:
         """Tell whether sealing has to wait.
 
-        For the clock and for a full spool it waits as long as it takes. For messages that are known to be on their way (just
-        connected again, or not connected) it waits for half the deadline, then other organisations have waited enough.
+        For the clock and for a full spool it waits as long as it takes. For messages that are known to be on their way
+        (just connected again, or not connected) it waits for half the deadline, then other organisations have waited
+        enough.
         """
         self._state = "running"
         if self._full or not self._clock_right:

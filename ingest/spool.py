@@ -1,8 +1,9 @@
 """The spool: what this gateway has promised to its MQTT broker, on disk until Kafka has it. SQLite, WAL, synchronous=FULL.
 
-One transaction holds the sealed records of a commit and all that a restart needs to go on from there: numbers and core hashes of
-the open segments, fingerprints of readings (`ingest.repeats`), the windows that are sealed. It holds no reading and no key of a
-segment: what is deleted is overwritten (`secure_delete`), since salts must go with their windows.
+One transaction holds the sealed records of a commit and all that a restart needs to go on from there: numbers and core
+hashes of the open segments, fingerprints of readings (`ingest.repeats`), the windows that are sealed. It holds no
+reading and no key of a segment: what is deleted is overwritten (`secure_delete`), since salts must go with their
+windows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The time of a reading: from its message, in a declared format, to integer nanoseconds since the epoch.
 
-There is no silent UTC: a time without a zone is refused unless the source declares one. Nanoseconds are kept because two readings
-of one millisecond are two readings; windows are in milliseconds.
+There is no silent UTC: a time without a zone is refused unless the source declares one. Nanoseconds are kept because
+two readings of one millisecond are two readings; windows are in milliseconds.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
 
+from ingest.paths import Document
 from ingest.refusal import RefusedError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ _LOWEST = -2_208_988_800_000_000_000  # 1900-01-01
 _HIGHEST = 7_258_118_400_000_000_000  # 2200-01-01, well inside int64
 _REMEMBERED = 4_096
 
-TimeReader = Callable[[Any], int]
+TimeReader = Callable[[Document], int]
 """What is at the path of the time -> nanoseconds since the epoch. Raises RefusedError(bad_time, time_without_zone, time_out_of_range)."""
 
 
@@ -53,7 +53,7 @@ def time_reader(form: str, *, zone: int | None) -> TimeReader:
 
 
 def _epoch_reader(unit: int) -> TimeReader:
-    def read(value: Any) -> int:
+    def read(value: Document) -> int:
         if type(value) is int:
             return in_range(value * unit)
         if type(value) is float:
@@ -69,7 +69,7 @@ def _epoch_reader(unit: int) -> TimeReader:
 def _text_reader(parse: Callable[[str], datetime], local: timezone | None) -> TimeReader:
     remembered: dict[str, int] = {}  # stations of one network send the same text over and over
 
-    def read(value: Any) -> int:
+    def read(value: Document) -> int:
         if type(value) is not str:
             raise RefusedError("bad_time")
         known = remembered.get(value)

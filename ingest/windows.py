@@ -1,9 +1,10 @@
 """Which window a reading belongs to, and when a window is sealed. Pure: the clock is an argument.
 
-Lateness is decided here, once, and sealed; nobody downstream decides it again. Windows are sealed in order and without holes, empty
-ones too, so that silence means trouble. Two rules (reference/operators.md, B6 and B7):
+Lateness is decided here, once, and sealed; nobody downstream decides it again. Windows are sealed in order and without
+holes, empty ones too, so that silence means trouble. Two rules (reference/operators.md, B6 and B7):
 
-wall    the gateway's clock has passed end + lateness. A gateway that finds no state is cold: it contributes from the first window
+wall    the gateway's clock has passed end + lateness. A gateway that finds no state is cold: it contributes from the
+first window
         that begins after its start, and seals as cold those that its predecessor cannot have sealed any more.
 event   the newest reading is later than end + lateness, or nothing has come for `idle_after` (replay, history, tests).
 """
@@ -37,8 +38,8 @@ class WindowRules:
 class WindowBook:
     """The open windows of one gateway.
 
-    `next` is the first window that is not sealed, None before the first one is known; `contributes_from` the first one that is not
-    cold. Both survive a restart in the spool.
+    `next` is the first window that is not sealed, None before the first one is known; `contributes_from` the first one
+    that is not cold. Both survive a restart in the spool.
     """
 
     rules: WindowRules
