@@ -12,12 +12,17 @@ from protocol.identity import format_identity, spoken_fingerprint
 from protocol.keys import Card, KeyFile
 from protocol.roster import Roster
 from protocol.task import Task
+from runtime.secret import Secret
 
 _LONGEST = 65_536
 
 
-def read_key(path: Path, *, where: str | None = None) -> KeyFile:
-    """Read a key file. Raises ConfigError when others than its owner can read it, or when it is damaged."""
+def read_key(key: Path | Secret, *, where: str | None = None) -> KeyFile:
+    """Read a key file. Raises ConfigError when others than its owner can read it, or when it is damaged.
+
+    Given as the `key` of a configuration file, errors name the line there.
+    """
+    path, where = (key, where) if isinstance(key, Path) else (key.path, where or key.where)
     try:
         with path.open("rb") as file:
             state = os.fstat(file.fileno())  # of the opened file: the name could point elsewhere a moment later

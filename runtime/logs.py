@@ -34,6 +34,15 @@ _PERIOD: Final = 60_000
 
 
 @dataclass(slots=True)
+class _Preferred:
+    level: str | None = None
+    form: str | None = None
+
+
+_preferred = _Preferred()
+
+
+@dataclass(slots=True)
 class _Seen:
     since: int
     more: int
@@ -119,6 +128,11 @@ class _Handler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+def prefer(*, level: str | None = None, form: str | None = None) -> None:
+    """Let the command line's word stand above what a configuration file says: `configure` follows it from now on."""
+    _preferred.level, _preferred.form = level, form
+
+
 def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
     form: Literal["auto", "text", "json"] = "auto",
@@ -126,7 +140,8 @@ def configure(
     stream: TextIO | None = None,
     clock: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
 ) -> None:
-    """Set up logging for this process, on standard error. May be called again; the last call holds."""
+    """Set up logging for this process, on standard error. The last call holds; `prefer` stands above it."""
+    chosen, form = _preferred.level or level, _preferred.form or form  # type: ignore[assignment]
     stream = sys.stderr if stream is None else stream
     text = stream.isatty() if form == "auto" else form == "text"
     shared: list[Any] = [
@@ -157,7 +172,7 @@ def configure(
         old.close()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger(OURS).setLevel(_LEVELS[level])
+    logging.getLogger(OURS).setLevel(_LEVELS[chosen])
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)

@@ -1,0 +1,89 @@
+"""`sotto task`: the agreement in plain words, for those who sign it, and its id."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.canonical import decimal_text
+from protocol.task import Task
+from protocol.units import format_duration
+from runtime.files import load
+from sotto.terminal import answer
+
+app = typer.Typer(help="The task in plain words, and its id.", no_args_is_help=True)
+
+_File = Annotated[Path, typer.Argument(help="task.toml", show_default=False)]
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+_PERIODS = {"1h": "hour", "1d": "day", "1m": "minute", "1s": "second", "7d": "week"}
+
+
+@app.command("show")
+def show(file: _File, *, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Say in plain words what is agreed to: what a data-protection officer signs."""
+    task = load(file, Task)
+    if as_json:
+        answer(json.dumps({"id": task.id, "hash": task.hash.hex(), **task.document()}, indent=2, ensure_ascii=False))
+    else:
+        answer(in_words(task))
+
+
+@app.command("id")
+def show_id(file: _File) -> None:
+    """Print the id of a task: whoever holds the same file has the same id."""
+    answer(load(file, Task).id_spoken)
+
+
+def in_words(task: Task) -> str:
+    """Return the task as sentences."""
+    window = task.window
+    size = format_duration(window.size)
+    period = _PERIODS.get(size, size)
+    start, end = _day(task.valid_from, window.utc_offset), _day(task.valid_until, window.utc_offset)
+    statistics = {statistic for measure in task.measures.values() for statistic in measure.statistics}
+    what = " and ".join(sorted(statistics))
+    labels = f" for each {' and '.join(task.labels)}" if task.labels else ""
+    minimum = f"{task.policy.min_organisations} organisations have a reading in it"
+    measures = [
+        f"  {name}: {decimal_text(measure.range[0])} to {decimal_text(measure.range[1])} {measure.unit},"
+        f" in steps of {decimal_text(measure.resolution)}; outside: refused"
+        for name, measure in task.measures.items()
+    ]
+    operators = ", ".join(task.party[name].operator for name in task.party_names)
+    who_took_part = "who took part" if task.policy.contributors == "names" else "how many took part, not who"
+    return "\n".join(
+        [
+            f"{task.name}, revision {task.revision}, task id {task.id_spoken}",
+            f"Purpose: {task.purpose}",
+            f"Every {period} from {start} to {end}: the {what} of {', '.join(task.measures)}{labels}, if {minimum}.",
+            f"Added up by {operators}: {_who_could_read(task)}",
+            f"Results go to {task.collector.operator}, which sees them, the number of readings and {who_took_part}.",
+            f"A gateway closes a window {_wait(window.lateness)} after its end; after {_wait(window.deadline)} more"
+            " a silent one is left out of it. A released value is never changed.",
+            "Measured:",
+            *measures,
+        ]
+    )
+
+
+def _who_could_read(task: Task) -> str:
+    number = len(task.party)
+    if task.scheme.name == "replicated":
+        return "two of them together could read everything, one cannot."
+    fewer = f"{_NUMBERS.get(number - 1, str(number - 1))} cannot" if number > 2 else "one cannot"
+    return f"all {_NUMBERS.get(number, str(number))} of them together could read everything, {fewer}."
+
+
+def _wait(ms: int) -> str:
+    return format_duration(ms)
+
+
+def _day(ms: int, offset: int) -> str:
+    zone = timezone(timedelta(milliseconds=offset))
+    moment = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)
+    day = f"{moment.day} {moment:%b %Y}"
+    return day if (moment.hour, moment.minute, moment.second) == (0, 0, 0) else f"{day} {moment:%H:%M}"
