@@ -109,20 +109,9 @@ class Children:
                 )
 
     def end(self) -> None:
-        """Ask all to stop, wait, and kill what does not."""
-        for child in reversed(self._children):
-            child.process.terminate()
-        deadline = time.monotonic() + _TERM_SECONDS
-        for child in reversed(self._children):
-            try:
-                child.process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-            for stream in (child.process.stdin, child.process.stdout):
-                if stream is not None:
-                    with suppress(OSError):
-                        stream.close()
+        """End all; the brokers last, so that no role has to complain of their absence."""
+        _end([child for child in self._children if child.http is not None])
+        _end([child for child in self._children if child.http is None])
 
     def _start(
         self,
@@ -182,6 +171,22 @@ class Brokers:
             )
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _end(children: Sequence[Child]) -> None:
+    for child in children:
+        child.process.terminate()
+    deadline = time.monotonic() + _TERM_SECONDS
+    for child in children:
+        try:
+            child.process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+        for stream in (child.process.stdin, child.process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
 
 
 def _how(code: int) -> str:

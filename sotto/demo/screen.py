@@ -94,6 +94,7 @@ class PlainLines:
     def __init__(self, console: Console) -> None:
         """Print to `console`."""
         self._console = console
+        self._said = ""
         self._printed: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -103,8 +104,10 @@ class PlainLines:
         return
 
     def say(self, text: str) -> None:
-        """Print it."""
-        self._print(text)
+        """Print it, once."""
+        if text != self._said:
+            self._said = text
+            self._print(text)
 
     def show(self, setting: Setting, seen: Seen) -> None:
         """Print the windows that have become complete."""
