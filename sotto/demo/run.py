@@ -22,6 +22,7 @@ from runtime.files import load
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.demo.child import FETCH_WAIT
 from sotto.demo.children import Brokers, Child, Children
 from sotto.demo.compare import Tally, compare
 from sotto.demo.outcomes import Found, InfluxResults, Results, SqliteResults
@@ -38,6 +39,7 @@ SHOW = "SOTTO_DEMO_SHOW_SHARES"
 START_SECONDS = 60.0
 STALL_SECONDS = 45.0
 """After the last reading, so long without a new result, and the demo ends with what is missing."""
+EMBEDDED_FETCH_WAIT_MS = 50
 _TICK = 0.05
 _FRAME = 0.5
 _SAMPLE = 0.15
@@ -185,10 +187,12 @@ class _Demo:
         started = []
         for role in self._trial.roles:
             # A party shows its share of one reading only when it is started with this, and only for this reading.
-            show = {SHOW: f"{LABEL}={AREA},measure={MEASURE},gateway={GATEWAY}"} if role.kind == "party" else {}
+            environment = {SHOW: f"{LABEL}={AREA},measure={MEASURE},gateway={GATEWAY}"} if role.kind == "party" else {}
+            if self._options.kafka is None and role.kind != "gateway":
+                environment[FETCH_WAIT] = str(EMBEDDED_FETCH_WAIT_MS)
             for worker in range(self._options.workers if role.kind == "party" else 1):
                 name = role.name if worker == 0 else f"{role.name}.{worker + 1}"
-                started.append((role.name, self._children.role(name, (role.kind, str(role.path)), show)))
+                started.append((role.name, self._children.role(name, (role.kind, str(role.path)), environment)))
         return started
 
     def _wait_ready(self, roles: Sequence[tuple[str, Child]]) -> None:
