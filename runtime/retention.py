@@ -8,6 +8,7 @@ leader is elected.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -160,27 +161,24 @@ def _retention(task: Task, topics: Topics, found: Mapping[str, FoundTopic], serv
     }
     give_up = task.window.give_up_after
     faults = []
-    needed = -1
+    needs: list[tuple[int, str]] = []  # what control must keep, and why
     for party in topics.parties:
-        shares = kept.get(topics.shares(party))
-        own = topics.contributions(party)
-        least = _add(shares, give_up + DAY)
-        reason = f"shares {format_duration(shares)} + give_up_after {format_duration(give_up)} + 1d" if shares else ""
-        if least is not None and own in kept and _shorter(kept[own], least):
-            faults.append(_too_short(own, kept[own], least, reason, server))
-        for each in (least, kept.get(own)):
-            if each is not None and (needed == -1 or _shorter(needed, each)):
-                needed, why = each, reason
-    if topics.control in kept and needed != -1 and _shorter(kept[topics.control], needed):
-        faults.append(_too_short(topics.control, kept[topics.control], needed, why, server))
+        own, shares = topics.contributions(party), kept.get(topics.shares(party))
+        if shares is not None:
+            reason = f"shares {_days(shares, short=True)} + give_up_after {format_duration(give_up)} + 1d"
+            least = -1 if shares == -1 else shares + give_up + DAY
+            if own in kept and _shorter(kept[own], least):
+                faults.append(_too_short(own, kept[own], least, reason, server))
+            needs.append((least, reason))
+        if own in kept:
+            needs.append((kept[own], f"as {own}"))
+    most = max(needs, key=lambda need: math.inf if need[0] == -1 else need[0], default=None)
+    if most is not None and topics.control in kept and _shorter(kept[topics.control], most[0]):
+        faults.append(_too_short(topics.control, kept[topics.control], *most, server))
     if kept.get(topics.roster, -1) != -1:
         what = f"topic {topics.roster} forgets after {format_duration(kept[topics.roster])}, it must never forget"
         faults.append(Problem(what=what, remedy=_alter_command(topics.roster, "retention.ms", "-1", server)))
     return faults
-
-
-def _add(kept: int | None, more: int) -> int | None:
-    return None if kept is None else -1 if kept == -1 else kept + more
 
 
 def _shorter(one: int, other: int) -> bool:
@@ -191,12 +189,14 @@ def _shorter(one: int, other: int) -> bool:
 def _too_short(name: str, kept: int, needed: int, reason: str, server: str) -> Problem:
     wanted = "for ever is" if needed == -1 else f"{_days(needed)} are"
     return Problem(
-        what=f"topic {name} keeps records for {_days(kept)}, {wanted} needed" + (f" ({reason})" if reason else ""),
+        what=f"topic {name} keeps records for {_days(kept)}, {wanted} needed ({reason})",
         remedy="With a shorter memory a window could be released twice, so nothing starts. "
         + _alter_command(name, "retention.ms", str(needed), server),
     )
 
 
-def _days(ms: int) -> str:
+def _days(ms: int, *, short: bool = False) -> str:
+    if ms == -1 or short:
+        return "for ever" if ms == -1 else format_duration(ms)
     days, rest = divmod(ms, DAY)
     return format_duration(ms) if rest else f"{days} day{'' if days == 1 else 's'}"

@@ -89,7 +89,7 @@ class KafkaSection(Section):
         if self.topic_prefix is not None and not _PREFIX.fullmatch(self.topic_prefix):
             raise fault(
                 "topic_prefix",
-                "may have letters, digits, dots, _ and - only",
+                "is made of letters, digits, dots, _ and -",
                 'Example: topic_prefix = "sotto.beijing-air."',
             )
         return self

@@ -1,0 +1,191 @@
+"""The directory that `sotto init` writes: it loads, it fits together, and its commented lines are the defaults."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from ingest.config import GatewayFile
+from protocol.errors import ConfigError
+from protocol.roster import Roster
+from protocol.task import Task
+from protocol.topics import Topics
+from runtime.files import load, loads
+from runtime.keyfiles import read_cards, read_key
+from sinks.config import SinkFile
+from sotto.init import MEMBERS, Trial, is_trial, write_trial
+from sotto.roles import kind_of, read_role
+from streams.config import CollectorFile, PartyFile
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "gateway": GatewayFile,
+    "party": PartyFile,
+    "collector": CollectorFile,
+    "sink": SinkFile,
+}
+_DEFAULT_LINE = re.compile(r"^# (?=\[[a-z_.]+\]|[a-z_]+ *=)", re.MULTILINE)
+
+
+def uncomment_defaults(text: str) -> str:
+    """Turn every commented line that holds a key or a table into a line that counts."""
+    return _DEFAULT_LINE.sub("", text)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return write_trial(tmp_path / "air", entropy=random.Random(1).randbytes)
+
+
+def test_all_files_load_and_fit_together(trial: Trial) -> None:
+    """Task, roster, signatures, keys and cards belong to each other."""
+    task, roster = load(trial.task, Task), load(trial.roster, Roster)
+    roster.verify(task)
+    assert len(read_cards(trial.roster, roster, task)) == 4
+    assert len(roster.cells(task)) == 12
+    for role in trial.roles:
+        read = read_role(role.path)
+        assert kind_of(role.path) == role.kind
+        assert read.name == role.name
+        if role.kind != "sink":
+            key = read_key(read.file.key)
+            assert (key.role, key.name) == (role.kind, role.name)
+            known = {**{name: each.identity for name, each in roster.gateways.items()}}
+            known |= {name: each.identity for name, each in task.party.items()} | {"collector": task.collector.identity}
+            assert key.public_identity == known[role.name]
+
+
+def test_commented_lines_are_the_defaults(trial: Trial) -> None:
+    """Whoever uncomments a line changes nothing: the file documents itself."""
+    task = load(trial.task, Task)
+    for role in trial.roles:
+        text = role.path.read_text()
+        plain = loads(text, _MODELS[role.kind], path=role.path)
+        full_text = uncomment_defaults(text)
+        assert full_text.count("\n# ") < text.count("\n# ")
+        full = loads(full_text, _MODELS[role.kind], path=role.path)
+        assert _effective(full, task) == _effective(plain, task)
+    for path, model in ((trial.task, Task), (trial.roster, Roster)):
+        text = path.read_text()
+        assert loads(uncomment_defaults(text), model, path=path).hash == load(path, model).hash  # type: ignore[attr-defined]
+
+
+def _effective(file: Any, task: Task) -> dict[str, Any]:
+    """What a file means: a default that is computed counts as what it is computed to."""
+    document = file.model_dump()
+    document["kafka"]["topic_prefix"] = Topics.of(task, file.kafka.topic_prefix).prefix
+    if isinstance(file, GatewayFile):
+        document["mqtt"]["client_id"] = file.client_id
+    if isinstance(file, SinkFile) and file.influxdb is not None:
+        document["influxdb"]["measurement"] = file.influxdb.measurement or task.name.replace("-", "_")
+    return _without_places(document)
+
+
+def _without_places(value: Any) -> Any:
+    """Drop the line numbers of secrets, which move when lines are added."""
+    if isinstance(value, dict):
+        return {key: _without_places(inner) for key, inner in value.items() if key != "where"}
+    if isinstance(value, list | tuple):
+        return [_without_places(inner) for inner in value]
+    return str(value)
+
+
+def test_every_section_with_defaults_is_shown(trial: Trial) -> None:
+    """A key with a plain default that no file mentions is a key that nobody finds."""
+    for role in trial.roles:
+        shown = role.path.read_text()
+        for name, field in _MODELS[role.kind].model_fields.items():
+            assert re.search(rf"\[+{name}\]|^{name} +=", shown, re.MULTILINE) or field.default is None, (
+                role.kind,
+                name,
+            )
+
+
+def test_influx_takes_its_token_from_the_environment(tmp_path: Path) -> None:
+    """No token is written anywhere; measurement and prefix may be given for one run."""
+    trial = write_trial(tmp_path / "a", influx="http://127.0.0.1:8086", measurement="air_1", topic_prefix="sotto.x.")
+    sink = load(tmp_path / "a" / "sink.toml", SinkFile)
+    assert sink.influxdb is not None
+    assert str(sink.influxdb.token) == "env:SOTTO_INFLUX_TOKEN"
+    assert (sink.influxdb.measurement, sink.kafka.topic_prefix) == ("air_1", "sotto.x.")
+    assert trial.results is None
+    write_trial(tmp_path / "b", influx="http://127.0.0.1:8086")
+    text = (tmp_path / "b" / "sink.toml").read_text()
+    task = load(tmp_path / "b" / "task.toml", Task)
+    full = loads(uncomment_defaults(text), SinkFile, path=tmp_path / "b" / "sink.toml")
+    assert _effective(full, task) == _effective(load(tmp_path / "b" / "sink.toml", SinkFile), task)
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_additive_scheme_takes_any_number_of_parties(tmp_path: Path, parties: int) -> None:
+    """Each party has a file, a key and a card; all of them sign the roster."""
+    trial = write_trial(tmp_path / "a", scheme="additive", parties=parties, partitions=5)
+    task, roster = load(trial.task, Task), load(trial.roster, Roster)
+    roster.verify(task)
+    assert (len(task.party), len(roster.signatures), roster.partitions) == (parties, parties, 5)
+    assert sum(role.kind == "party" for role in trial.roles) == parties
+
+
+def test_embedded_brokers_and_older_ones_can_be_named(tmp_path: Path) -> None:
+    """What the demo needs for its brokers goes into the files, where it can be seen."""
+    trial = write_trial(tmp_path / "a", mqtt_version="3.1.1", kafka_api_version="2.3", mqtt="mqtt://127.0.0.1:1")
+    gateway = load(trial.roles[0].path, GatewayFile)
+    assert (gateway.mqtt.version, gateway.kafka.api_version, gateway.mqtt.url) == (
+        "3.1.1",
+        (2, 3),
+        "mqtt://127.0.0.1:1",
+    )
+
+
+def test_keys_are_secret_and_public_parts_are_not(trial: Trial) -> None:
+    """Keys have mode 0600 from the first byte on; no secret of a key stands in any other file."""
+    secrets = set()
+    for path in (trial.directory / "keys").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        secrets |= set(re.findall(r'^(?:identity|storage|sealing) *= "(.*)"$', path.read_text(), re.MULTILINE))
+    assert len(secrets) == 12 * 2 + 4
+    for path in trial.directory.rglob("*"):
+        if path.is_file() and path.parent.name != "keys":
+            assert not [secret for secret in secrets if secret in path.read_text()]
+
+
+def test_sample_data_is_that_of_the_stations(trial: Trial) -> None:
+    """Two days of twelve stations, in their areas and organisations."""
+    with trial.csv.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 48 * 12
+    found = {(row["organisation"], row["station"]) for row in rows}
+    assert found == {(member.organisation, station) for member in MEMBERS for station in member.stations}
+
+
+def test_a_directory_with_something_in_it_is_left_alone(tmp_path: Path, trial: Trial) -> None:
+    """Nothing is overwritten, least of all keys."""
+    assert is_trial(trial.directory)
+    with pytest.raises(ConfigError, match="not empty"):
+        write_trial(trial.directory)
+    (tmp_path / "mine").mkdir()
+    assert not is_trial(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(("options", "what"), [({"parties": 4}, "has three"), ({"kafka": "nowhere"}, "host:port")])
+def test_impossible_wishes_are_refused_before_anything_is_written(
+    tmp_path: Path, options: dict[str, Any], what: str
+) -> None:
+    """An error leaves no half-written directory."""
+    with pytest.raises(ConfigError, match=what):
+        write_trial(tmp_path / "a", **options)
+    assert not (tmp_path / "a").exists()
+
+
+def test_quotes_in_what_is_given_cannot_break_out_of_the_file(tmp_path: Path) -> None:
+    """Texts go into the file as TOML texts."""
+    write_trial(tmp_path / "a", influx="http://h:1", influx_org='o"\nx = "y', influx_bucket="ö\\")
+    sink = load(tmp_path / "a" / "sink.toml", SinkFile)
+    assert sink.influxdb is not None
+    assert (sink.influxdb.org, sink.influxdb.bucket) == ('o"\nx = "y', "ö\\")
