@@ -7,7 +7,6 @@ to be looked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from protocol.roster import Roster
 from protocol.task import Task
@@ -15,20 +14,18 @@ from protocol.topics import partition_of_window
 from protocol.windows import start_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DueWindows:
-    """The windows of partition `partition` of a task under one roster version."""
+    """The windows of partition `partition` of a task under one roster version.
 
-    task: Task
-    roster: Roster
-    partition: int
+    `first` is the earliest start of a window that any partition can have. Earlier windows belong to nobody.
+    """
 
-    @property
-    def first(self) -> int:
-        """The earliest start of a window that any partition can have. Earlier windows belong to nobody."""
-        size, offset = self.task.window.size, self.task.window.utc_offset
-        earliest = max(self.task.valid_from, self.roster.effective_from)
-        return start_of(earliest + size - 1, size, offset)
+    def __init__(self, *, task: Task, roster: Roster, partition: int) -> None:
+        self.task = task
+        self.roster = roster
+        self.partition = partition
+        earliest = max(task.valid_from, roster.effective_from)
+        self.first = start_of(earliest + task.window.size - 1, task.window.size, task.window.utc_offset)
 
     def __contains__(self, window: int) -> bool:
         """Tell whether a record of this window may stand in this partition's logs.
