@@ -53,8 +53,9 @@ def lines(outcome: Outcome) -> list[str]:
     median = percentile(tally.latency_ms, 0.5)
     said = [
         f"results  {tally.exact} exact   {tally.wrong} wrong   {tally.missing} missing   "
-        f"{tally.hidden} hidden{f' ({why})' if why else ''}   readings {outcome.plain.readings}   "
-        f"{outcome.seconds:.0f} s" + ("" if median is None else f"   last seal to result {median} ms (median)"),
+        f"{tally.hidden} hidden{f' ({why})' if why else ''}",
+        f"readings {outcome.plain.readings} in {len(outcome.plain.windows)} windows   {outcome.seconds:.0f} s"
+        + ("" if median is None else f"   last seal to result {median} ms (median)"),
     ]
     logs = outcome.directory / "logs"
     if outcome.stopped:
@@ -68,5 +69,5 @@ def lines(outcome: Outcome) -> list[str]:
         said.append(f"Nothing new came for a while. What did a role wait for? {logs}/*.log")
     said.append(f"Files and logs: {outcome.directory}   Results: {outcome.results}")
     if passed(outcome):
-        said.append("Next: docs/first-deployment.md, or change the files: sotto init air && sotto demo air")
+        said.append("Next: docs/first-deployment.md, or files to change: sotto init air; sotto demo air")
     return said
