@@ -1,1 +1,1 @@
-"""The gateway: MQTT in, sealed shares out. Runs at an organisation; sees that organisation's readings, nobody else's."""
+"""The gateway: MQTT in, sealed shares out. Runs at an organisation; sees its readings, nobody else's."""

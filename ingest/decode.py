@@ -31,7 +31,7 @@ _REMEMBERED = 4_096
 
 
 class Row(NamedTuple):
-    """One sensor at one time. `base` is the number of the cell of these labels and measure 0, `time` is in nanoseconds."""
+    """One sensor at one time (nanoseconds). `base` is the number of the cell of its labels and measure 0."""
 
     sensor: str
     base: int
@@ -167,7 +167,7 @@ class SourceDecoder:
 
 
 def _text(text: str) -> _Text:
-    """Compile where a text comes from: "$.path" in the message, or a template of the topic's names such as "{station}"."""
+    """Compile where a text comes from: "$.path" in the message, or a template of names such as "{station}"."""
     if not text.startswith("$"):
         return lambda _element, captures: text.format_map(captures)
     path = JsonPath(text)

@@ -8,8 +8,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from math import isnan
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from ingest.config import GatewayFile
@@ -24,6 +27,14 @@ from protocol.identity import b64
 from protocol.roster import Roster
 from protocol.task import Task
 from protocol.units import iso
+
+
+class _Sample(NamedTuple):
+    """One good reading: its row, its column, its unit (uint64[1])."""
+
+    row: Row
+    column: int
+    units: NDArray[np.uint64]
 
 
 class DryRun:
@@ -47,8 +58,7 @@ class DryRun:
         self._entropy = entropy
         self._tally = Tally()
         self._readings: Counter[str] = Counter()
-        self._samples: dict[str, Row] = {}
-        self._strange = 0
+        self._samples: dict[str, _Sample] = {}
 
     def run(
         self, stop: threading.Event, *, until: int | None, monotonic: Callable[[], int], console: Console | None = None
@@ -71,11 +81,10 @@ class DryRun:
             for message in messages:
                 self.on_message(message)
         inbox.close()
-        if not mqtt.reconnects and not mqtt.connected:
-            self._strange = -1
+        reached = mqtt.connected
         mqtt.stop()
         console = console or Console()
-        if self._strange < 0:
+        if not reached:
             console.print(f"The MQTT broker was not reached: {mqtt.last_error}.", markup=False, highlight=False)
         for line in self.report():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -99,14 +108,15 @@ class DryRun:
 
     def _look(self, source: SourceDecoder, row: Row) -> int:
         good = 0
-        for quantiser, value in zip(source.quantisers, row.values, strict=True):
-            if value == value:  # noqa: PLR0124  NaN is a gap
-                (ok,) = quantiser.quantise(np.array([value]))[1].tolist()
-                good += ok
-                if not ok:
-                    self._tally.refused[source.name, "out_of_range"] += 1
-        if good:
-            self._samples[source.name] = row
+        for column, (quantiser, value) in enumerate(zip(source.quantisers, row.values, strict=True)):
+            if isnan(value):
+                continue
+            units, ok = quantiser.quantise(np.array([value]))
+            if ok[0]:
+                good += 1
+                self._samples[source.name] = _Sample(row, column, units)
+            else:
+                self._tally.refused[source.name, "out_of_range"] += 1
         return good
 
     def report(self) -> list[str]:
@@ -130,20 +140,15 @@ class DryRun:
         ]
         return [*lines, "Nothing was sent or stored."]
 
-    def _example(self, source: SourceDecoder, row: Row) -> str:
-        column = next(
-            n
-            for n, value in enumerate(row.values)
-            if value == value and source.quantisers[n].quantise(np.array([value]))[1][0]
-        )
-        units, _ = source.quantisers[column].quantise(np.array([row.values[column]]))
+    def _example(self, source: SourceDecoder, sample: _Sample) -> str:
+        row, units = sample.row, sample.units
         rules = scheme(self._task.scheme.name, len(self._task.party))
         components = shard(units, [self._entropy(32) for _ in range(rules.components - 1)])
         seen = ", ".join(
             f"{name} sees {' and '.join(str(int(components[j][0])) for j in rules.held_by(number))}"
             for number, name in enumerate(self._task.party_names)
         )
-        labels = " ".join(self._cells[row.base].labels)
+        labels = "".join(f" ({label})" for label in self._cells[row.base].labels)
         when = iso(row.time // 1_000_000, self._task.window.utc_offset)
-        place = f" ({labels})" if labels else ""
-        return f"{source.measures[column]} of {row.sensor}{place}, {when}: {row.values[column]} -> step {int(units[0])} -> {seen}"
+        what = f"{source.measures[sample.column]} of {row.sensor}{labels}, {when}"
+        return f"{what}: {row.values[sample.column]} -> step {int(units[0])} -> {seen}"

@@ -1,4 +1,4 @@
-"""The gateway's decisions, from message to commit. No I/O: the clock is an argument, the spool and the brokers are the caller's.
+"""The gateway's decisions, from message to commit. No I/O: the clock is an argument, the spool is the caller's.
 
 The order that makes "once" and "durable at the edge" true (DESIGN 4): a message is decoded into the batcher; a tick
 turns what was collected into one `Commit`; the caller stores it; only then the caller acknowledges `Commit.acks`.
@@ -95,7 +95,7 @@ class Gateway:
         secret: bytes,
         entropy: Callable[[int], bytes],
     ) -> None:
-        """`cells` are all cells of the roster, `max_rows` the task's limit for each; `secret` is the gateway's storage secret."""
+        """Take all `cells` of the roster, `max_rows` for each, and as `secret` the key file's storage secret."""
         self.tally = Tally()
         self.book = book
         self._decoders = decoders

@@ -29,6 +29,7 @@ from ingest.service import Clock, Limits, Service
 from ingest.shard import Sharder
 from ingest.spool import Spool
 from ingest.windows import WindowBook, WindowRules
+from protocol.batch import Epoch
 from protocol.errors import ConfigError
 from protocol.identity import format_identity
 from protocol.keys import KeyFile
@@ -79,12 +80,11 @@ def run(
     cards = read_cards(config.roster, roster, task)
     spool = Spool(config.state, task=task.hash, gateway=config.name)
     try:
-        kept = spool.kept()
-        started = clock.wall()
-        epoch = spool.begin_epoch(started, os.urandom(16))
-        book = book_of(config, task, roster, kept, started)
-        spool.begin_book(book.next, book.contributes_from)
+        kept, now = spool.kept(), clock.wall()
+        epoch = spool.begin_epoch(now, os.urandom(16))
         sharder = Sharder(task=task, roster=roster, key=key, cards=cards, entropy=os.urandom, epoch=epoch)
+        book = book_of(config, task, roster, kept, now)
+        spool.begin_book(book.next, book.contributes_from)
         gateway = Gateway(
             decoders=decoders,
             cells=roster.cells(task),
@@ -98,46 +98,74 @@ def run(
             secret=key.storage,
             entropy=os.urandom,
         )
-        inbox = Inbox()
-        mqtt = mqtt_of(config, spool, inbox)
-        topics = Topics.of(task, config.kafka.topic_prefix)
-        publisher = Publisher(outbox=spool, topics=topics, connect=connector(config.kafka, config.client_id))
-        registry = CollectorRegistry()
-        metrics = GatewayMetrics(registry)
-        metrics.task_end.set(task.valid_until / 1000)
-        metrics.roster_version.set(roster.version)
-        metrics.task_info.labels(task.name, str(task.revision), task.id).set(1)
-        service = Service(
-            gateway=gateway,
-            epoch=epoch.counter,
-            spool=spool,
-            mqtt=mqtt,
-            inbox=inbox,
-            publisher=publisher,
-            task=task,
-            limits=Limits(
-                spool_bytes=config.spool.max_size,
-                require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
-            ),
-            clock=Clock(wall=clock.wall, monotonic=clock.monotonic, synchronised=clock.synchronised),
-            metrics=metrics,
-        )
-        server = serve(config.http.listen if listen is None else listen, registry, service.health)
-        try:
-            publisher.start()
-            mqtt.start()
-            _log.info("started", **_introduction(config, task, roster, spool, started, kept))
-            notify_systemd("READY=1")
-            service.run(stop, until)
-        finally:
-            stop.set()
-            notify_systemd("STOPPING=1")
-            inbox.close()
-            publisher.stop()
-            if server is not None:
-                server.close()
+        _serve(config, task, roster, gateway, spool, listen=listen, epoch=epoch, cold=kept.cold, stop=stop, until=until)
     finally:
         spool.close()
+
+
+def _serve(
+    config: GatewayFile,
+    task: Task,
+    roster: Roster,
+    gateway: Gateway,
+    spool: Spool,
+    *,
+    listen: str | None,
+    epoch: Epoch,
+    cold: bool,
+    stop: threading.Event,
+    until: int | None,
+) -> None:
+    inbox = Inbox()
+    mqtt = mqtt_of(config, spool, inbox)
+    topics = Topics.of(task, config.kafka.topic_prefix)
+    publisher = Publisher(outbox=spool, topics=topics, connect=connector(config.kafka, config.client_id))
+    registry = CollectorRegistry()
+    metrics = GatewayMetrics(registry)
+    metrics.introduce(task, roster)
+    service = Service(
+        gateway=gateway,
+        epoch=epoch.counter,
+        spool=spool,
+        mqtt=mqtt,
+        inbox=inbox,
+        publisher=publisher,
+        task=task,
+        limits=Limits(
+            spool_bytes=config.spool.max_size,
+            require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
+        ),
+        clock=Clock(wall=clock.wall, monotonic=clock.monotonic, synchronised=clock.synchronised),
+        metrics=metrics,
+    )
+    server = serve(config.http.listen if listen is None else listen, registry, service.health)
+    try:
+        publisher.start()
+        mqtt.start()
+        introduction: dict[str, object] = {
+            "gateway": config.name,
+            "organisation": config.organisation,
+            "task": task.name,
+            "roster": roster.version,
+            "sources": len(config.source),
+            "spool": f"{spool.size}B",
+            "seals_by": config.clock.seals_by,
+        }
+        if config.clock.seals_by == "wall":
+            window = start_of(clock.wall(), task.window.size, task.window.utc_offset)
+            introduction["window"] = iso(window, task.window.utc_offset)
+        if cold:
+            introduction["cold"] = True
+        _log.info("started", **introduction)
+        notify_systemd("READY=1")
+        service.run(stop, until)
+    finally:
+        stop.set()
+        notify_systemd("STOPPING=1")
+        inbox.close()
+        publisher.stop()
+        if server is not None:
+            server.close()
 
 
 def decoders_of(config: GatewayFile, task: Task, roster: Roster, *, where: str) -> Decoders:
@@ -176,7 +204,7 @@ def check_membership(config: GatewayFile, roster: Roster, key: KeyFile, *, where
     if entry is None or entry.organisation != config.organisation:
         belongs = "is not in it" if entry is None else f"belongs to {entry.organisation} there"
         raise ConfigError(
-            f"gateway {config.name} of {config.organisation} is not in roster {roster.version}: {config.name} {belongs}",
+            f"roster {roster.version} has no gateway {config.name} of {config.organisation}: {config.name} {belongs}",
             where=where,
             remedy=f"In it are: {', '.join(roster.gateways)}. A gateway is added by: sotto roster add",
         )
@@ -227,23 +255,6 @@ def connector(section: KafkaSection, client_id: str) -> Callable[[], Producer]:
         return producer
 
     return connect
-
-
-def _introduction(
-    config: GatewayFile, task: Task, roster: Roster, spool: Spool, now: int, kept: Kept
-) -> dict[str, object]:
-    window = start_of(now, task.window.size, task.window.utc_offset)
-    return {
-        "gateway": config.name,
-        "organisation": config.organisation,
-        "task": task.name,
-        "roster": roster.version,
-        "sources": len(config.source),
-        "spool": f"{spool.size}B",
-        "seals_by": config.clock.seals_by,
-        **({"window": iso(window, task.window.utc_offset)} if config.clock.seals_by == "wall" else {}),
-        **({"cold": True} if kept.cold else {}),
-    }
 
 
 def _end_on_signals(stop: threading.Event) -> None:

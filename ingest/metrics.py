@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.decode import Tally
+from protocol.roster import Roster
+from protocol.task import Task
 
 _P = "sotto_gateway"
 
@@ -51,6 +55,13 @@ class GatewayMetrics:
         self.task_info = Gauge("sotto_task_info", "The task", ["task", "revision", "task_id"], registry=r)
         self.build_info = Gauge("sotto_build_info", "This program", ["version", "protocol", "role"], registry=r)
 
+    def introduce(self, task: Task, roster: Roster) -> None:
+        """Say which program, task and roster this is."""
+        self.build_info.labels(_version(), "1", "gateway").set(1)
+        self.task_info.labels(task.name, str(task.revision), task.id).set(1)
+        self.task_end.set(task.valid_until / 1000)
+        self.roster_version.set(roster.version)
+
     def count(self, tally: Tally, now: int) -> None:
         """Add what was counted since the last call, and begin the tally anew; `now` in milliseconds."""
         for source, count in tally.messages.items():
@@ -68,3 +79,10 @@ class GatewayMetrics:
         for counter in (tally.messages, tally.readings, tally.gaps, tally.refused, tally.qos0):
             counter.clear()
         tally.repeats = 0
+
+
+def _version() -> str:
+    try:
+        return version("sotto-streams")
+    except PackageNotFoundError:  # run from a copy of the repository
+        return "unknown"

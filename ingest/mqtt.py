@@ -96,7 +96,7 @@ class Mqtt:
         broker = self._section.broker
         options: dict[str, Any] = {}
         if self._five:
-            properties = Properties(PacketTypes.CONNECT)
+            properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             if self._persistent:
                 properties.SessionExpiryInterval = min(self._section.session_expiry // 1000, 0xFFFFFFFE)
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
@@ -124,7 +124,7 @@ class Mqtt:
                     self._client.ack(ack.mid, 1)
 
     def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*arguments: Any) -> None:
+        def guarded(*arguments: object) -> None:
             try:
                 callback(*arguments)
             except Exception as error:  # noqa: BLE001  an exception would end paho's thread, and with it the stream
@@ -133,7 +133,7 @@ class Mqtt:
         return guarded
 
     def _on_connect(
-        self, client: paho.Client, _data: object, flags: Any, reason: ReasonCode, _properties: object
+        self, client: paho.Client, _data: object, flags: paho.ConnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
             self.last_error = str(reason).lower()
@@ -151,9 +151,10 @@ class Mqtt:
         )
         if self._remove and self._persistent:
             _, self._removal = client.unsubscribe(sorted(self._remove))
-        client.subscribe([self._wanted(one) for one in (*self._subscriptions, Subscription(DROPPED, retained=True))])
+        wanted: Any = [self._wanted(one) for one in (*self._subscriptions, Subscription(DROPPED, retained=True))]
+        client.subscribe(wanted)
 
-    def _wanted(self, one: Subscription) -> Any:
+    def _wanted(self, one: Subscription) -> tuple[str, int | SubscribeOptions]:
         qos = 0 if one.filter == DROPPED else 1
         if not self._five:
             return one.filter, qos
@@ -236,6 +237,6 @@ def _tls(section: MqttSection) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"the TLS files of [mqtt] cannot be used: {(error.strerror or type(error).__name__).lower()}",
-            remedy="tls_ca, tls_cert and tls_key are PEM files that this user may read; certificate and key belong together.",
+            remedy="tls_ca, tls_cert and tls_key are PEM files that this user may read; cert and key belong together.",
         ) from error
     return context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
+from jsonpath import CompoundJSONPath, JSONPath, JSONPathEnvironment, JSONPathError
 from jsonpath.selectors import IndexSelector, NameSelector
 
 Document: TypeAlias = Any
@@ -36,7 +36,7 @@ class JsonPath:
             self._path = _ENVIRONMENT.compile(text)
         except JSONPathError as error:
             why = str(error).splitlines()[0]
-            msg = f"this is not a JSONPath ({why}); it begins with $, and a key with a dot or a space goes into ['...'], like $['PM2.5']"
+            msg = f"this is not a JSONPath ({why}); a key with a dot or a space goes into ['...'], like $['PM2.5']"
             raise ValueError(msg) from None
         self.text = text
         self.plain = _plain(self._path)
@@ -52,7 +52,7 @@ class JsonPath:
                 raise SeveralError
             return found[0] if found else MISSING
         for step in self.plain:
-            if type(step) is str:
+            if isinstance(step, str):
                 if type(document) is not dict or step not in document:
                     return MISSING
             elif type(document) is not list or not -len(document) <= step < len(document):
@@ -68,7 +68,9 @@ class JsonPath:
         return [] if one is MISSING else [one]
 
 
-def _plain(path: JSONPath) -> tuple[str | int, ...] | None:
+def _plain(path: JSONPath | CompoundJSONPath) -> tuple[str | int, ...] | None:
+    if isinstance(path, CompoundJSONPath):
+        return None
     steps: list[str | int] = []
     for segment in path.segments:
         selectors = segment.selectors

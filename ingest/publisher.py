@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -26,11 +26,25 @@ _PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 
 
+class Future(Protocol):
+    """What is used of kafka-python's futures."""
+
+    is_done: bool
+
+    def get(self, timeout: float | None = None) -> object:
+        """Return Kafka's answer, or raise it."""
+        ...
+
+    def add_both(self, callback: Callable[..., None]) -> object:
+        """Call back when there is an answer."""
+        ...
+
+
 class Producer(Protocol):
     """What is used of kafka.KafkaProducer."""
 
-    def send(self, topic: str, value: bytes, key: bytes, *, partition: int) -> Any:
-        """Queue a record; return a future."""
+    def send(self, topic: str, value: bytes, key: bytes, *, partition: int) -> Future:
+        """Queue a record."""
         ...
 
     def close(self, timeout: float | None = None) -> None:
@@ -62,14 +76,14 @@ class Publisher:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._idle = threading.Event()
-        self._flight: deque[tuple[Stored, Any, float]] = deque()
+        self._flight: deque[tuple[Stored, Future, float]] = deque()
         self._bytes = 0
         self.connected = False
         self.last_error = "not connected yet"
         self.sent: dict[str, int] = dict.fromkeys(topics.parties, 0)
         self.seconds: deque[float] = deque(maxlen=10_000)
         self.clock_offset: float | None = None
-        """This machine's clock minus Kafka's, in seconds, as the last answer showed it; half a round trip wrong at most."""
+        """This machine's clock minus Kafka's, in seconds, by the last answer; wrong by a round trip at most."""
 
     def start(self) -> None:
         """Begin."""

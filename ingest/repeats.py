@@ -1,4 +1,4 @@
-"""Drop exact repeats: the same source, sensor, measure, time and value. MQTT delivers again after every lost connection.
+"""Drop exact repeats: the same source, sensor, measure, time and value. MQTT delivers again after lost connections.
 
 What is remembered of a reading goes to the disk, so it must not give the reading away: a plain hash of 10-bit values
 is guessed in no time. So each window has its own key, derived from the gateway's storage secret (which is not in the
@@ -54,7 +54,7 @@ class Repeats:
     def fingerprints(
         self, streams: Sequence[bytes], index: NDArray[np.intp], times: NDArray[np.int64], values: NDArray[np.float64]
     ) -> bytes:
-        """Return 16 bytes for each of n readings; `index` (intp[n]) names their streams, times are int64[n], values float64[n]."""
+        """Return 16 bytes for each of n readings; `index` (intp[n]) says which of `streams` each belongs to."""
         secret = np.frombuffer(b"".join(streams), dtype=np.uint64).reshape(-1, 2)
         blocks = secret[index]
         blocks[:, 0] ^= times.view(np.uint64)

@@ -108,7 +108,7 @@ class Service:
         metrics.spool_limit.set(limits.spool_bytes)
 
     def run(self, stop: threading.Event, until: int | None = None) -> None:
-        """Work until `stop`, or until the monotonic time `until`. Raises SpoolError where the spool cannot be mended."""
+        """Work until `stop` or the monotonic time `until`. Raises SpoolError where waiting does not mend the spool."""
         while not stop.is_set() and (until is None or self._clock.monotonic() < until):
             self.turn(stop)
         self._finish(stop)

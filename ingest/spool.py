@@ -1,9 +1,9 @@
-"""The spool: what this gateway has promised to its MQTT broker, on disk until Kafka has it. SQLite, WAL, synchronous=FULL.
+"""The spool: what this gateway has promised to its MQTT broker, on disk until Kafka has it. SQLite in WAL mode.
 
-One transaction holds the sealed records of a commit and all that a restart needs to go on from there: numbers and core
-hashes of the open segments, fingerprints of readings (`ingest.repeats`), the windows that are sealed. It holds no
-reading and no key of a segment: what is deleted is overwritten (`secure_delete`), since salts must go with their
-windows.
+One transaction (synchronous=FULL) holds the sealed records of a commit and all that a restart needs to go on from
+there: numbers and core hashes of the open segments, fingerprints of readings (`ingest.repeats`), the windows that are
+sealed. It holds no reading and no key of a segment: what is deleted is overwritten (`secure_delete`), since salts must
+go with their windows.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Spool:
             )  # a deletion that is lost is a record sent twice, which parties ignore
             self._db.executescript(_SCHEMA)
             self._belongs(task, gateway)
-            (self._bytes,) = self._db.execute("SELECT coalesce(sum(length(value)), 0) FROM outgoing").fetchone()
+            self._bytes: int = self._db.execute("SELECT coalesce(sum(length(value)), 0) FROM outgoing").fetchone()[0]
         self._counting = threading.Lock()
         self._sending = threading.Lock()
 
@@ -87,7 +87,7 @@ class Spool:
     # -- the gateway's side
 
     def begin_epoch(self, now: int, nonce: bytes) -> Epoch:
-        """Draw the next epoch, and store it before anything is made in it: the clock may have gone back since the last one."""
+        """Draw the next epoch and store it before it is used: the clock may have gone back since the last one."""
         with self._guard(), self._db:
             (last,) = self._db.execute("SELECT coalesce(max(counter), 0) FROM epochs").fetchone()
             counter = max(last + 1, now)
@@ -212,8 +212,8 @@ class Spool:
     def oldest(self) -> int | None:
         """Return when the oldest record was stored (milliseconds), None where there is none."""
         with self._guard():
-            row = self._db.execute("SELECT stored_at FROM outgoing ORDER BY id LIMIT 1").fetchone()
-        return None if row is None else int(row[0])
+            row: tuple[int] | None = self._db.execute("SELECT stored_at FROM outgoing ORDER BY id LIMIT 1").fetchone()
+        return None if row is None else row[0]
 
     # -- inside
 
@@ -237,7 +237,7 @@ class Spool:
             # Records of another task or name would be sealed under our number and refused by every party.
             raise NotReadyError(
                 f"the state in {self._path.parent} belongs to another task or another gateway",
-                remedy="Give each gateway and task a state_dir of its own. The old one still holds what Kafka has not got.",
+                remedy="Give each gateway and task a state_dir of its own. The old one holds what Kafka has not got.",
             )
 
     @contextmanager
@@ -257,7 +257,7 @@ def _lock(path: Path) -> int:
         os.close(handle)
         raise NotReadyError(
             f"another gateway runs on {path.parent}",
-            remedy="Two of them would count readings twice. Stop the other one, or give this one a state_dir of its own.",
+            remedy="Two of them would count readings twice. Stop the other, or give this one a state_dir of its own.",
         ) from None
     return handle
 
@@ -293,14 +293,15 @@ def _spool_error(error: sqlite3.Error | OSError, path: Path) -> SpoolError:
         (
             lambda t: "readonly" in t or "read-only" in t or "permission" in t or "unable to open" in t,
             "the spool cannot be written",
-            f"{kept} The folder must belong to the user that runs the gateway, on a disk that is mounted for writing.",
+            f"{kept} The folder must belong to the user that runs the gateway, on a disk mounted for writing.",
             False,
         ),
         (
             lambda t: "malformed" in t or "not a database" in t,
             "the spool is damaged",
-            "Stop, and copy the whole folder first. Then: sqlite3 spool.db .recover | sqlite3 new.db, and put new.db in its place.\n"
-            "Without it the gateway starts cold: it contributes from the next whole window on, and what Kafka had not got is lost.",
+            "Copy the folder first. Then: sqlite3 spool.db .recover | sqlite3 new.db, and put new.db in its place.\n"
+            "Without the spool the gateway starts cold: it contributes from the next whole window on,\n"
+            "and what Kafka had not got is lost.",
             False,
         ),
     )

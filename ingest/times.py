@@ -23,7 +23,7 @@ _HIGHEST = 7_258_118_400_000_000_000  # 2200-01-01, well inside int64
 _REMEMBERED = 4_096
 
 TimeReader = Callable[[Document], int]
-"""What is at the path of the time -> nanoseconds since the epoch. Raises RefusedError(bad_time, time_without_zone, time_out_of_range)."""
+"""(what the message has) -> nanoseconds. Raises RefusedError(bad_time, time_without_zone, time_out_of_range)."""
 
 
 def check_time_format(form: str, *, zone: int | None) -> None:
@@ -102,7 +102,7 @@ def _parsed(text: str, parse: Callable[[str], datetime], local: timezone | None)
 
 
 def in_range(time: int) -> int:
-    """Return `time` (nanoseconds) where it can be one at all: between 1900 and 2200. Raises RefusedError(time_out_of_range)."""
+    """Return `time` (nanoseconds) if it lies between 1900 and 2200. Raises RefusedError(time_out_of_range)."""
     if not _LOWEST <= time < _HIGHEST:
         raise RefusedError("time_out_of_range")
     return time

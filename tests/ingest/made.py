@@ -1,4 +1,4 @@
-"""A gateway without brokers, keys or a clock: messages in, rows and seals out, all of it in memory or in a folder of the test."""
+"""A gateway without brokers, keys or a clock: messages in, rows and seals out."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def records(kafka: run.Kafka, trial: Trial, party: str) -> list[tuple[int, bytes
 def test_killed_and_started_again_it_counts_every_reading_once(
     mosquitto: run.Mosquitto, kafka: run.Kafka, tmp_path: Path
 ) -> None:
-    """SIGKILL with messages in every state; the broker sends again what was not acknowledged, the spool what was not sent."""
+    """SIGKILL with messages in every state: the broker sends again what has no acknowledgement, the spool the rest."""
     trial = make_trial(name="killed")
     folder.write(trial, tmp_path)
     path = tmp_path / "gateway.toml"
