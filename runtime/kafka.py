@@ -65,6 +65,8 @@ def client_settings(section: KafkaSection, *, client_id: str) -> dict[str, Any]:
 def admin(section: KafkaSection, *, client_id: str = "sotto", timeout: int = _CONNECT_MS) -> Iterator[KafkaAdminClient]:
     """Connect for administration. Raises NotReadyError that says what is wrong: name, way, TLS or login."""
     settings = client_settings(section, client_id=client_id)
+    if (closed := _closed_way(section)) is not None:  # kafka-python would try for the whole timeout
+        raise closed
     with _overhear() as heard:
         try:
             client = KafkaAdminClient(bootstrap_timeout_ms=timeout, **settings)
@@ -72,6 +74,9 @@ def admin(section: KafkaSection, *, client_id: str = "sotto", timeout: int = _CO
             raise diagnose(section, [*heard, error]) from error
     try:
         yield client
+    except KafkaError as error:
+        remedy = "Has this login the rights that `sotto topics --acls` prints?"
+        raise NotReadyError(f"Kafka refuses or breaks off ({type(error).__name__})", remedy=remedy) from error
     finally:
         client.close()
 
@@ -81,17 +86,14 @@ def diagnose(section: KafkaSection, errors: Sequence[BaseException] = ()) -> Not
     servers = ", ".join(section.bootstrap_servers)
     if any(isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError) for error in errors):
         return _refused_login(section, servers)
-    failures = [_try(section, *host_and_port(server)) for server in section.bootstrap_servers]
-    closed = [failure for failure in failures if failure is not None]
-    if len(closed) == len(failures):
-        what, remedy = closed[0]
-        return NotReadyError(what, where="[kafka] bootstrap_servers", remedy=remedy)
+    if (closed := _closed_way(section)) is not None:
+        return closed
     if section.sasl_username is not None:
         return _refused_login(section, servers)
     return NotReadyError(
         f"Kafka at {servers} takes the connection but does not answer",
         where="[kafka] security_protocol",
-        remedy=f"Does this port speak {section.security_protocol}? Ask Kafka's operator for port and security_protocol.",
+        remedy=f"Does this port speak {section.security_protocol}? Ask Kafka's operator.",
     )
 
 
@@ -149,6 +151,18 @@ def _read_configs(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, d
     return {
         name: {key: entry["value"] for key, entry in configs.items()} for name, configs in answer.items() if configs
     }
+
+
+def _closed_way(section: KafkaSection) -> NotReadyError | None:
+    """Try the way to each broker; None when one of them can be reached."""
+    first: tuple[str, str] | None = None
+    for server in section.bootstrap_servers:
+        failure = _try(section, *host_and_port(server))
+        if failure is None:
+            return None
+        first = first or failure
+    what, remedy = first or ("there is no broker to ask", "Name one.")
+    return NotReadyError(what, where="[kafka] bootstrap_servers", remedy=remedy)
 
 
 def _refused_login(section: KafkaSection, servers: str) -> NotReadyError:

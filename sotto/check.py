@@ -86,6 +86,7 @@ class Checks:
     def __init__(self, role: Role, *, kind: str) -> None:
         self.role = role
         self.kind = kind
+        self._reached = False
 
     @property
     def title(self) -> str:
@@ -162,9 +163,12 @@ class Checks:
 
     def _kafka(self) -> str:
         with admin(self.role.kafka, client_id="sotto-check"):
-            return ", ".join(self.role.kafka.bootstrap_servers)
+            self._reached = True
+        return ", ".join(self.role.kafka.bootstrap_servers)
 
     def _topics(self) -> str:
+        if not self._reached:
+            raise SkippedError("Kafka is not reached")
         names = Topics.of(self.task, self.role.kafka.topic_prefix)
         own = topics_of(self.kind, self.role.name, names)
         with admin(self.role.kafka, client_id="sotto-check") as client:

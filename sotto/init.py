@@ -122,21 +122,21 @@ def write_trial(
         files[RoleFile("gateway", member.gateway, path)] = text
     for number, name in enumerate(task.party_names):
         path = directory / "parties" / f"{name}.toml"
-        values = _paths("../", name) | {"name": _quoted(name), "kafka": kafka_text, "listen": _listen(9711 + number)}
-        files[RoleFile("party", name, path)] = _fill("party.toml", values)
+        values = _paths("../", name) | {"name": quoted(name), "kafka": kafka_text, "listen": _listen(9711 + number)}
+        files[RoleFile("party", name, path)] = fill("party.toml", values)
     values = _paths("", "collector") | {"kafka": kafka_text, "listen": _listen(9751)}
-    files[RoleFile("collector", "collector", directory / "collector.toml")] = _fill("collector.toml", values)
+    files[RoleFile("collector", "collector", directory / "collector.toml")] = fill("collector.toml", values)
     files[RoleFile("sink", "sink", directory / "sink.toml")] = sink
 
     for key in keys.values():
         write_new_key(directory / "keys", key, cards=directory / "cards")
     for role, text in files.items():
-        _write(role.path, text)
-    _write(directory / "task.toml", task_text)
-    _write(directory / "roster.toml", roster_text)
+        write(role.path, text)
+    write(directory / "task.toml", task_text)
+    write(directory / "roster.toml", roster_text)
     csv = directory / "beijing-air.csv"
     csv.write_bytes(gzip.decompress(resources.files("sotto").joinpath("data", SAMPLE).read_bytes()))
-    _write(directory / MARKER, _MARKER_TEXT)
+    write(directory / MARKER, _MARKER_TEXT)
     return Trial(
         directory=directory,
         task=directory / "task.toml",
@@ -189,16 +189,16 @@ def _task_text(keys: Mapping[str, KeyFile], *, scheme: SchemeName, names: tuple[
     }
     blocks = [
         f"[party.{name}]\n"
-        f"operator = {_quoted(_OPERATORS.get(name, f'Operator {name}'))}\n"
-        f"identity = {_quoted(format_identity(keys[name].public_identity))}\n"
+        f"operator = {quoted(_OPERATORS.get(name, f'Operator {name}'))}\n"
+        f"identity = {quoted(format_identity(keys[name].public_identity))}\n"
         for name in names
     ]
-    return _fill(
+    return fill(
         "task.toml",
         {
-            "scheme": f"name = {_quoted(scheme)}".ljust(40) + f" # {says[scheme]}",
+            "scheme": f"name = {quoted(scheme)}".ljust(40) + f" # {says[scheme]}",
             "parties": "\n".join(blocks),
-            "collector": _quoted(format_identity(keys["collector"].public_identity)),
+            "collector": quoted(format_identity(keys["collector"].public_identity)),
         },
     )
 
@@ -210,48 +210,48 @@ def _roster_text(task: Task, keys: Mapping[str, KeyFile], *, partitions: int) ->
         statement = gateway_statement(task.hash, member.organisation, member.gateway, gateway.public_identity)
         organisations.append(
             f"[organisation.{member.organisation}]\n"
-            f"legal_name = {_quoted(member.legal_name)}\n"
-            f"contact    = {_quoted(member.contact)}\n"
-            f"identity   = {_quoted(format_identity(organisation.public_identity))}\n"
+            f"legal_name = {quoted(member.legal_name)}\n"
+            f"contact    = {quoted(member.contact)}\n"
+            f"identity   = {quoted(format_identity(organisation.public_identity))}\n"
             f"[organisation.{member.organisation}.gateway.{member.gateway}]\n"
-            f"identity   = {_quoted(format_identity(gateway.public_identity))}\n"
-            f"signed     = {_quoted(b64(organisation.identity.sign(statement)))}\n"
+            f"identity   = {quoted(format_identity(gateway.public_identity))}\n"
+            f"signed     = {quoted(b64(organisation.identity.sign(statement)))}\n"
         )
     sealing = [
-        f"{name} = {_quoted(format_fingerprint(keys[name].card().fingerprint))}"
+        f"{name} = {quoted(format_fingerprint(keys[name].card().fingerprint))}"
         for name in (*task.party_names, "collector")
     ]
-    unsigned = _fill(
+    unsigned = fill(
         "roster.toml",
         {
-            "task": _quoted(task.id),
+            "task": quoted(task.id),
             "partitions": str(partitions),
-            "areas": ", ".join(map(_quoted, AREAS)),
+            "areas": ", ".join(map(quoted, AREAS)),
             "organisations": "\n".join(organisations),
             "sealing_keys": "\n".join(sealing),
         },
     )
     statement = loads(unsigned, Roster, path=Path("roster.toml")).statement
-    signatures = [f"{name} = {_quoted(b64(keys[name].identity.sign(statement)))}" for name in task.party_names]
+    signatures = [f"{name} = {quoted(b64(keys[name].identity.sign(statement)))}" for name in task.party_names]
     return unsigned + "\n".join(signatures) + "\n"
 
 
 def _gateway_text(member: Member, kafka: str, *, mqtt: str, version: str, port: int) -> str:
     default = '# version        = "5"                  # "3.1.1" for older brokers'
-    other = f'version          = {_quoted(version)}              # default "5"'
-    return _fill(
+    other = f'version          = {quoted(version)}              # default "5"'
+    return fill(
         "gateway.toml",
         _paths("../", member.gateway)
         | {
             "organisation": member.organisation,
-            "organisation_text": _quoted(member.organisation),
+            "organisation_text": quoted(member.organisation),
             "stations": ", ".join(member.stations),
-            "name": _quoted(member.gateway),
+            "name": quoted(member.gateway),
             "bare_name": member.gateway,
-            "state_dir": _quoted(f"../state/{member.gateway}"),
-            "mqtt": _quoted(mqtt),
+            "state_dir": quoted(f"../state/{member.gateway}"),
+            "mqtt": quoted(mqtt),
             "mqtt_version": default if version == "5" else other,
-            "topic": _quoted(f"{member.organisation}/air/{{area}}/{{station}}"),
+            "topic": quoted(f"{member.organisation}/air/{{area}}/{{station}}"),
             "kafka": kafka,
             "listen": _listen(port),
         },
@@ -265,60 +265,60 @@ def _sink_text(kafka: str, *, influx: str | None, org: str, bucket: str, measure
         name = (
             '# measurement = "beijing_air"            # the task\'s name with _ in place of -'
             if measurement is None
-            else f"measurement = {_quoted(measurement)}"
+            else f"measurement = {quoted(measurement)}"
         )
         store = (
             "[influxdb]                               # or [sqlite] with path; exactly one of the two\n"
-            f"url    = {_quoted(influx)}\n"
-            f"org    = {_quoted(org)}\n"
-            f"bucket = {_quoted(bucket)}                        # its retention must reach back to valid_from\n"
+            f"url    = {quoted(influx)}\n"
+            f"org    = {quoted(org)}\n"
+            f"bucket = {quoted(bucket)}                        # its retention must reach back to valid_from\n"
             'token  = "env:SOTTO_INFLUX_TOKEN"        # needs write on the bucket\n'
             f"{name}"
         )
-    return _fill("sink.toml", {"task": '"task.toml"', "kafka": kafka, "store": store, "listen": _listen(9752)})
+    return fill("sink.toml", {"task": '"task.toml"', "kafka": kafka, "store": store, "listen": _listen(9752)})
 
 
 def _kafka_text(task: Task, *, kafka: str, prefix: str | None, api_version: str | None) -> str:
     lines = [
-        f"bootstrap_servers = [{_quoted(kafka)}]",
+        f"bootstrap_servers = [{quoted(kafka)}]",
         'security_protocol = "PLAINTEXT"          # a trial; default "SSL"; "SASL_SSL" with a login',
     ]
     if not is_loopback(host_and_port(kafka)[0]):
         lines.append("allow_plaintext   = true                 # Kafka is not on this machine; for the real thing: SSL")
     if api_version is not None:
         lines.append(
-            f"api_version       = {_quoted(api_version)}                # the embedded broker cannot be asked for it"
+            f"api_version       = {quoted(api_version)}                # the embedded broker cannot be asked for it"
         )
     lines.append('# session_timeout = "6s"                 # so soon another worker takes over from a dead one')
     if prefix is None:
-        lines.append(f"# topic_prefix    = {_quoted(f'sotto.{task.name}.')} # the same for all roles")
+        lines.append(f"# topic_prefix    = {quoted(f'sotto.{task.name}.')} # the same for all roles")
     else:
-        lines.append(f"topic_prefix      = {_quoted(prefix)} # the same for all roles")
+        lines.append(f"topic_prefix      = {quoted(prefix)} # the same for all roles")
     return "\n".join(lines)
 
 
 def _paths(up: str, key: str) -> dict[str, str]:
     return {
-        "task": _quoted(f"{up}task.toml"),
-        "roster": _quoted(f"{up}roster.toml"),
-        "key": _quoted(f"file:{up}keys/{key}.key"),
+        "task": quoted(f"{up}task.toml"),
+        "roster": quoted(f"{up}roster.toml"),
+        "key": quoted(f"file:{up}keys/{key}.key"),
     }
 
 
 def _listen(port: int) -> str:
-    return _quoted(f"127.0.0.1:{port}")
+    return quoted(f"127.0.0.1:{port}")
 
 
-def _fill(template: str, values: Mapping[str, str]) -> str:
+def fill(template: str, values: Mapping[str, str]) -> str:
     text = resources.files("sotto").joinpath("templates", template).read_text(encoding="utf-8")
     return _Template(text).substitute(values)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Write a TOML text; JSON's escapes are a part of TOML's."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

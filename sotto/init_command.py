@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from protocol.errors import ConfigError
 from sotto.init import write_trial
+from sotto.join import JoinRole, write_member
 from sotto.terminal import say
 
 
@@ -22,8 +24,18 @@ def init(
     scheme: Annotated[Literal["replicated", "additive"], typer.Option(help="How readings are shared.")] = "replicated",
     parties: Annotated[int, typer.Option(min=2, max=32, help="How many add up; with replicated always 3.")] = 3,
     partitions: Annotated[int, typer.Option(min=1, max=1024, help="Of Kafka's topics.")] = 3,
+    join: Annotated[Path | None, typer.Option(metavar="TASK", help="One member's part of this task only.")] = None,
+    role: Annotated[
+        Literal["gateway", "party", "collector"] | None,
+        typer.Option(help="With --join: which part.", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="With --join: its name, like north-1.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="With --join: whose gateway it is.")] = None,
 ) -> None:
-    """Write a directory that runs: a trial with all roles, keys and two days of real data."""
+    """Write a directory that runs: a trial with all roles, or, with --join, one member of a deployment."""
+    if join is not None:
+        _join(directory, join, role=role, name=name, organisation=organisation)
+        return
     write_trial(
         directory,
         mqtt=mqtt,
@@ -41,3 +53,18 @@ def init(
     )
     say(f"All keys lie in {directory}/ on this machine: good for a trial, no privacy.")
     say(f"Next: sotto demo {directory}")
+
+
+def _join(directory: Path, task: Path, *, role: JoinRole | None, name: str | None, organisation: str | None) -> None:
+    if role is None or (name is None and role != "collector"):
+        raise ConfigError(
+            "--join needs --role and --name", remedy="Like: --join task.toml --role gateway --name north-1"
+        )
+    joined = write_member(directory, task, role=role, name=name or "collector", organisation=organisation)
+    if role == "gateway":
+        say(f"Wrote {joined.file} and the key {joined.key.name} (mode 0600, made here, never send it).")
+        say(f"Send {joined.card} (public) to whoever keeps the roster.  By telephone: sotto keys show {joined.card}")
+    else:
+        say(f"Wrote {joined.file}.")
+        say(f"Put {joined.key.name} beside it: the key that the task names, mode 0600.")
+    say(f"Then put your own names for *.example:  sotto check {joined.file}")

@@ -48,7 +48,7 @@ def topics(
     only: Annotated[str | None, typer.Option(help="With --acls: the rules of one role, like north-1.")] = None,
 ) -> None:
     """Create the topics of a task in Kafka, with the retention that it needs; those that are there stay as they are."""
-    given = _read(file, kafka, roster)
+    given = _read(file, roster)
     number = partitions or (given.roster.partitions if given.roster else 3)
     plans = plan(given.task, given.topics, partitions=number)
     server = kafka or (given.kafka.bootstrap_servers[0] if given.kafka else "HOST:PORT")
@@ -61,11 +61,11 @@ def topics(
         for each in plans:
             answer(create_command(each, server=server, replication=replication))
         return
-    if given.kafka is None:
-        raise ConfigError(
-            "where is Kafka?", remedy="Add --kafka HOST:PORT, or give the file of a role instead of the task."
-        )
-    with admin(given.kafka) as client:
+    section = given.kafka if kafka is None else _section(kafka, given.kafka)
+    if section is None:
+        remedy = "Add --kafka HOST:PORT, or give the file of a role instead of the task."
+        raise ConfigError("where is Kafka?", remedy=remedy)
+    with admin(section) as client:
         created, there = ensure_topics(client, plans)
     parties = len(given.topics.parties)
     kinds = f"{parties} x shares, {parties} x contributions, control, aggregates, roster"
@@ -111,7 +111,7 @@ def acl_command(rule: Rule, *, server: str) -> str:
     )
 
 
-def _read(file: Path, kafka: str | None, roster: Path | None) -> _Given:
+def _read(file: Path, roster: Path | None) -> _Given:
     section = prefix = None
     if kind_of(file) == "task":
         task, roster = load(file, Task), roster or _beside(file)
@@ -119,8 +119,6 @@ def _read(file: Path, kafka: str | None, roster: Path | None) -> _Given:
         role = read_role(file)
         task, section, prefix = read_task(role), role.kafka, role.kafka.topic_prefix
         roster = roster or getattr(role.file, "roster", None) or _beside(role.file.task)
-    if kafka is not None:
-        section = _section(kafka, section)
     return _Given(task, load(roster, Roster) if roster else None, Topics.of(task, prefix), section)
 
 

@@ -21,6 +21,7 @@ from runtime.files import load, loads
 from runtime.keyfiles import read_cards, read_key
 from sinks.config import SinkFile
 from sotto.init import MEMBERS, Trial, is_trial, write_trial
+from sotto.join import write_member
 from sotto.roles import kind_of, read_role
 from streams.config import CollectorFile, PartyFile
 
@@ -189,3 +190,24 @@ def test_quotes_in_what_is_given_cannot_break_out_of_the_file(tmp_path: Path) ->
     sink = load(tmp_path / "a" / "sink.toml", SinkFile)
     assert sink.influxdb is not None
     assert (sink.influxdb.org, sink.influxdb.bucket) == ('o"\nx = "y', "ö\\")
+
+
+@pytest.mark.parametrize("role", ["gateway", "party", "collector"])
+def test_a_member_gets_its_part_of_a_task(tmp_path: Path, trial: Trial, role: Any) -> None:
+    """The file loads, its commented lines are the defaults, and it asks for TLS and a login."""
+    name = {"gateway": "harbour-1", "party": "university", "collector": "collector"}[role]
+    joined = write_member(tmp_path / "us", trial.task, role=role, name=name, organisation="harbour")
+    plain = load(joined.file, _MODELS[role])
+    task = load(tmp_path / "us" / "task.toml", Task)
+    full = loads(uncomment_defaults(joined.file.read_text()), _MODELS[role], path=joined.file)
+    assert isinstance(plain, GatewayFile | PartyFile | CollectorFile)
+    if isinstance(plain, GatewayFile) and isinstance(full, GatewayFile):
+        assert full.state == plain.state
+        full = full.model_copy(update={"state_dir": None})
+        assert read_key(plain.key).name == "harbour-1"
+    assert _effective(full, task) == _effective(plain, task)
+    assert plain.kafka.security_protocol == "SASL_SSL"
+    assert joined.key.exists() == (role == "gateway")
+    assert (tmp_path / "us" / "cards" / "university.card").exists()
+    with pytest.raises(ConfigError, match="already"):
+        write_member(tmp_path / "us", trial.task, role=role, name=name, organisation="harbour")
