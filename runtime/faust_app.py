@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -26,15 +25,15 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLarge
 from aiokafka.structs import OffsetAndMetadata, TopicPartition  # type: ignore[import-untyped] # noqa: E402
 
 from runtime.fold import Flow, Log, LogError, Output, Place, Record, Start, Undeliverable  # noqa: E402
+from runtime.kafka import tls_context  # noqa: E402
 from runtime.lane import Clock  # noqa: E402
+from runtime.lookout import ANSWER, Lookout  # noqa: E402
 from runtime.runner import Runner  # noqa: E402
 from runtime.sections import KafkaSection  # noqa: E402
 
 _log = structlog.get_logger("sotto.fold")
 _T = TypeVar("_T")
 
-ANSWER = 2.0
-"""Seconds that any request of ours to Kafka may take."""
 DELIVERY = 10.0
 """Seconds after which an unconfirmed record counts as not delivered and is sent again."""
 
@@ -46,16 +45,8 @@ def quiet_libraries() -> None:
         logger.setLevel(max(logging.WARNING, logger.level))
 
 
-def tls(kafka: KafkaSection) -> ssl.SSLContext:
-    """TLS with the broker's name checked against the system's certificates or `tls_ca`."""
-    context = ssl.create_default_context(cafile=str(kafka.tls_ca) if kafka.tls_ca else None)
-    if kafka.tls_cert and kafka.tls_key:
-        context.load_cert_chain(str(kafka.tls_cert), str(kafka.tls_key.path))
-    return context
-
-
 def _credentials(kafka: KafkaSection) -> faust.types.auth.CredentialsT | None:
-    context = tls(kafka) if kafka.security_protocol.endswith("SSL") else None
+    context = tls_context(kafka)
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=kafka.sasl_username,
@@ -93,12 +84,13 @@ def faust_app(*, group: str, kafka: KafkaSection, folder: Path) -> faust.App:
 class FaustLog(Log):
     """Kafka through the clients of a running Faust app.
 
-    The consumer lives in a thread of its own; its coroutines are run there directly: Faust's queue of calls to
-    that thread has two workers, and a fetch can hold both of them for a second.
+    The consumer lives in a thread of its own. Its coroutines are run there directly: Faust's queue of calls to that
+    thread has two workers, and a fetch can hold both of them for a second.
     """
 
-    def __init__(self, app: faust.App) -> None:
+    def __init__(self, app: faust.App, lookout: Lookout) -> None:
         self._app = app
+        self._lookout = lookout
 
     async def send(self, output: Output) -> None:
         producer: Any = self._app.producer
@@ -113,35 +105,20 @@ class FaustLog(Log):
             raise LogError(type(error.__cause__ or error).__name__) from error
 
     async def starts(self, places: Sequence[Place]) -> Mapping[Place, Start]:
-        consumer = self._consumer()
         partitions = [TopicPartition(*place) for place in places]
-
-        async def ask() -> tuple[Any, Any, Any]:
-            committed = await consumer._coordinator.fetch_committed_offsets(partitions)
-            return committed, await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-
-        committed, oldest, ends = await self._there(ask())
+        committed = await self._there(self._consumer()._coordinator.fetch_committed_offsets(partitions))
+        oldest, ends = await asyncio.gather(self._lookout.oldest(places), self._lookout.ends(places))
         starts = {}
         for place, partition in zip(places, partitions, strict=True):
             at = committed[partition].offset if partition in committed else -1
-            if at > ends[partition]:
+            if at > ends[place]:
                 _log.error("topic_was_replaced", topic=place.topic, partition=place.partition, committed=at)
                 at = -1
-            starts[place] = Start(first=max(at, oldest[partition]), end=ends[partition])
+            starts[place] = Start(first=max(at, oldest[place]), end=ends[place])
         return starts
 
     async def ends(self, places: Sequence[Place], topics: Sequence[str]) -> Mapping[Place, int]:
-        consumer = self._consumer()
-        partitions = {TopicPartition(*place) for place in places}
-        for topic in topics:
-            numbers = consumer.partitions_for_topic(topic)
-            if not numbers:
-                raise LogError(f"topic {topic} is not known")
-            partitions |= {TopicPartition(topic, number) for number in numbers}
-        if not partitions:
-            return {}
-        ends = await self._there(consumer.end_offsets(list(partitions)))
-        return {Place(partition.topic, partition.partition): end for partition, end in ends.items()}
+        return await self._lookout.ends(places, topics)
 
     async def seek(self, place: Place, offset: int) -> None:
         try:
@@ -207,7 +184,8 @@ class Worker:
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="sotto-")  # Faust makes empty folders there
         self.app = faust_app(group=group, kafka=kafka, folder=Path(self._folder.name))
-        self.log = FaustLog(self.app)
+        self._lookout = Lookout(kafka)
+        self.log = FaustLog(self.app, self._lookout)
         self.runner = Runner(flows=flows, log=self.log, clock=clock, failed=failed)
         self._tasks: list[asyncio.Task[None]] = []
         self._connect(sorted({topic for flow in flows for topic in flow.topics}))
@@ -261,6 +239,7 @@ class Worker:
         await self.runner.close()
         for task in self._tasks:
             task.cancel()
+        await self._lookout.close()
         try:
             await self.app.stop()
         finally:

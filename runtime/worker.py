@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from protocol.errors import NotReadyError
-from runtime.faust_app import Worker, quiet_libraries, tls
+from runtime.faust_app import Worker, quiet_libraries
 from runtime.fold import Flow
 from runtime.lane import Clock
+from runtime.lookout import aiokafka_login
 from runtime.runner import Runner
 from runtime.sections import KafkaSection
 
@@ -165,11 +166,7 @@ class _Job:
 
     async def _kafka_is_there(self) -> bool:
         """Whether a broker answers and has the topics. Faust itself would end, or wait in silence."""
-        client = AIOKafkaClient(
-            bootstrap_servers=list(self._kafka.bootstrap_servers),
-            request_timeout_ms=5_000,
-            **_login(self._kafka),
-        )
+        client = AIOKafkaClient(request_timeout_ms=5_000, **aiokafka_login(self._kafka))
         names = sorted({topic for flow in self._flows for topic in (*flow.topics, *flow.watch, *flow.outputs)})
         try:
             await client.bootstrap()
@@ -196,14 +193,3 @@ class _Job:
                 )
                 return False
         return True
-
-
-def _login(kafka: KafkaSection) -> dict[str, object]:
-    settings: dict[str, object] = {"security_protocol": kafka.security_protocol}
-    if kafka.security_protocol.endswith("SSL"):
-        settings["ssl_context"] = tls(kafka)
-    if kafka.security_protocol.startswith("SASL"):
-        settings["sasl_mechanism"] = kafka.sasl_mechanism
-        settings["sasl_plain_username"] = kafka.sasl_username
-        settings["sasl_plain_password"] = kafka.sasl_password.reveal() if kafka.sasl_password else None
-    return settings
