@@ -1,4 +1,4 @@
-"""The real servers as fixtures: each is started once, when the first test asks for it."""
+"""What all tests share: the real servers as fixtures, each started once when the first test asks for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import run
+
+# How long an example takes says how busy the machine is; what hangs is ended by pytest-timeout.
+settings.register_profile("sotto", deadline=None)
+settings.load_profile("sotto")
 
 
 @pytest.fixture(scope="session")
