@@ -28,7 +28,6 @@ class Collected:
 
     rows: dict[int, dict[int, list[Row]]] = field(default_factory=dict)
     acks: list[Ack] = field(default_factory=list)
-    receipts: dict[int, bytes] = field(default_factory=dict)
 
 
 class Batcher:
@@ -59,10 +58,6 @@ class Batcher:
         self._last = now
         if ack is not None:
             self._collected.acks.append(ack)
-
-    def receipt(self, mid: int, mac: bytes) -> None:
-        """Remember a message without a time of its own (`Gateway`)."""
-        self._collected.receipts[mid] = mac
 
     @property
     def unacknowledged(self) -> int:

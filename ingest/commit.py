@@ -41,6 +41,7 @@ class Commit:
     """(window, salt) of windows that had their first reading."""
     sealed: tuple[SealedWindow, ...]
     receipts: tuple[tuple[int, bytes], ...]
+    forgotten: tuple[int, ...]
     following: int | None
     contributes_from: int | None
     late: int
@@ -49,7 +50,7 @@ class Commit:
     @property
     def writes(self) -> bool:
         """Tell whether there is something to store, not only messages to acknowledge."""
-        return bool(self.outgoing or self.batches or self.salts or self.sealed or self.receipts)
+        return bool(self.outgoing or self.batches or self.salts or self.sealed or self.receipts or self.forgotten)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,7 @@ class SourceDecoder:
         self._sensor = _text(source.sensor)
         self._labels = tuple(_label(source, name) for name in task.labels)
         self._bases = {cell.labels: number for number, cell in enumerate(roster.cells(task)) if cell.measure == 0}
+        self._captures: dict[str, dict[str, str]] = {}
         topic_only = not any(
             text.startswith("$") for text in (source.sensor, *(source.labels[n].source for n in task.labels))
         )
@@ -100,7 +101,7 @@ class SourceDecoder:
         """
         try:
             document = parse_json(payload)
-            captures = self.pattern.match(topic) or {}
+            captures = self._captured(topic)
             elements = (document,) if self._each is None else self._each.all(document)
             rows = []
             for element in elements:
@@ -111,6 +112,14 @@ class SourceDecoder:
         except (RecursionError, SeveralError):  # nested too deep for a path with wildcards, or an ambiguous path
             raise RefusedError("malformed") from None
         return rows
+
+    def _captured(self, topic: str) -> Mapping[str, str]:
+        captures = self._captures.get(topic)
+        if captures is None:
+            if len(self._captures) >= _REMEMBERED:
+                self._captures.clear()
+            captures = self._captures[topic] = self.pattern.match(topic) or {}
+        return captures
 
     def _row(self, element: Document, topic: str, captures: Mapping[str, str], arrival: int, tally: Tally) -> Row:
         remembered = self._by_topic

@@ -6,7 +6,6 @@ turns what was collected into one `Commit`; the caller stores it; only then the 
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +18,7 @@ from ingest.columns import Columns, columns
 from ingest.commit import BatchMark, Commit, Kept, SealedWindow
 from ingest.config import BatchSection
 from ingest.decode import Decoders, Row, Tally
+from ingest.receipts import Receipts
 from ingest.refusal import RefusedError
 from ingest.repeats import SALT_SIZE, Repeats
 from ingest.shard import Outgoing, Rows, SegmentState
@@ -109,7 +109,7 @@ class Gateway:
         self._secret = secret
         self._entropy = entropy
         self._late = kept.late
-        self._receipts = dict(kept.receipts)
+        self._receipts = Receipts(secret=secret, kept=kept.receipts, now=book.heard)
         self._open: dict[int, _Open] = {}
         for window, found in kept.windows.items():
             repeats = Repeats(secret=secret, salt=found.salt, window=window, remembered=found.fingerprints)
@@ -148,7 +148,7 @@ class Gateway:
                 raise RefusedError("retained")  # the broker repeats it, nobody knows how old it is
             if len(message.payload) > self._max_payload:
                 raise RefusedError("too_large")
-            if not source.timed and self._was_delivered(message):
+            if not source.timed and self._was_delivered(message, now):
                 tally.repeats += 1
                 return
             rows = source.rows(message.topic, message.payload, now * 1_000_000, tally)
@@ -167,21 +167,15 @@ class Gateway:
             self.book.note(window, time)
             self._batcher.add(window, number, row)
 
-    def _was_delivered(self, message: Message) -> bool:
-        """Recognise a message that the broker sends again, where its readings have no time of their own.
-
-        MQTT sends again under the same id, with DUP set; the id alone would do if ids were not used again.
-        """
-        if message.qos == 0:
-            return False
-        mac = hmac.digest(
-            self._secret, b"sotto/1 receipt\0" + message.topic.encode() + b"\0" + message.payload, "sha256"
-        )[:16]
-        if message.dup and self._receipts.get(message.mid) == mac:
-            return True
-        self._receipts[message.mid] = mac
-        self._batcher.receipt(message.mid, mac)
-        return False
+    def _was_delivered(self, message: Message, now: int) -> bool:
+        return message.qos > 0 and self._receipts.repeated(
+            message.topic,
+            message.payload,
+            mid=message.mid,
+            dup=message.dup,
+            connection=message.connection,
+            now=now,
+        )
 
     def tick(self, now: int, *, hold: bool = False, flush: bool = False) -> Commit | None:
         """Return what has to be stored now, if anything.
@@ -193,6 +187,7 @@ class Gateway:
             return None
         collected = self._batcher.drain()
         draft = _Draft()
+        receipts, forgotten = self._receipts.take(now) if collected.acks else ((), ())
         for window in sorted(collected.rows):
             self._store(window, collected.rows[window], draft)
         for window in due:
@@ -202,7 +197,8 @@ class Gateway:
             batches=tuple(draft.batches),
             salts=tuple(draft.salts),
             sealed=tuple(draft.sealed),
-            receipts=tuple(collected.receipts.items()),
+            receipts=receipts,
+            forgotten=forgotten,
             following=self.book.next,
             contributes_from=self.book.contributes_from,
             late=self._late,

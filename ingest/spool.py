@@ -149,6 +149,7 @@ class Spool:
                     for mark in commit.batches
                 ],
             )
+            db.executemany("DELETE FROM receipts WHERE mid = ?", [(mid,) for mid in commit.forgotten])
             db.executemany("INSERT OR REPLACE INTO receipts VALUES (?, ?)", commit.receipts)
             gone = [(sealed.window,) for sealed in commit.sealed]
             db.executemany("DELETE FROM batches WHERE window = ?", gone)

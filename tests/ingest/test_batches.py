@@ -153,6 +153,35 @@ def test_messages_without_a_time_are_recognised_by_their_delivery() -> None:
     assert made.gateway.tally.repeats == 1
 
 
+def test_a_receipt_is_forgotten_when_its_acknowledgement_has_arrived() -> None:
+    """Ids are used again, and mosquitto sets DUP on what it queued: a constant reading would be lost."""
+    made = Made(now=START + MINUTE)
+    made.send("now/x", 7, mid=1)
+    made.flush()
+    made.now += 2 * MINUTE
+    made.send("now/x", 8, mid=2)
+    commit = made.flush()
+    assert commit is not None
+    assert commit.forgotten == (1,)
+    made.send("now/x", 7, mid=1, dup=True)
+    made.flush()
+    assert made.sum_of("no2") == (3, 7 + 8 + 7)
+
+
+def test_a_receipt_is_kept_for_a_gateway_that_was_away() -> None:
+    """Whatever the clock says: what was not acknowledged comes again right after the next connection."""
+    made = Made(now=START + MINUTE)
+    made.send("now/x", 7, mid=1)
+    made.send("now/x", 7, mid=2)
+    made.flush()
+    made.now += 10 * MINUTE
+    made.send("now/x", 7, mid=1, dup=True, connection=2)
+    made.flush()
+    made.send("now/x", 7, mid=2, dup=True, connection=2)
+    made.flush()
+    assert made.sum_of("no2") == (2, 14)
+
+
 def test_a_scale_is_applied_to_the_decimal() -> None:
     """-3 tenths are -0.3 degrees, exactly."""
     made = Made()

@@ -1,0 +1,60 @@
+"""Recognise messages that the broker sends again where readings have no time of their own (`now/{station}`: 21.5).
+
+Two equal readings a second apart are two readings there, so what is compared is the delivery: MQTT sends again under
+the same id, with DUP set. Neither is enough by itself. Ids are used again, and mosquitto sets DUP also on what it has
+queued and never delivered. So the content is compared as well (as an HMAC under the gateway's secret: this goes to the
+disk), and a receipt is forgotten when its acknowledgement must have arrived: a constant reading under a used id would
+be taken for a repeat otherwise, and lost.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+KEPT: Final = 120_000
+"""Milliseconds of one connection. A connection on which an acknowledgement got lost ends much earlier (keep-alive)."""
+
+
+class _Receipt(NamedTuple):
+    mac: bytes
+    since: int
+
+
+class Receipts:
+    """What was delivered lately, by message id."""
+
+    def __init__(self, *, secret: bytes, kept: Mapping[int, bytes], now: int) -> None:
+        self._secret = secret
+        self._receipts = {mid: _Receipt(mac, now) for mid, mac in kept.items()}  # oldest first
+        self._connection = -1
+        self._new: dict[int, bytes] = {}
+
+    def repeated(self, topic: str, payload: bytes, *, mid: int, dup: bool, connection: int, now: int) -> bool:
+        """Tell whether this message has been here; remember it if not."""
+        if connection != self._connection:
+            # all that was not acknowledged comes again now: nothing is forgotten before it had the time to
+            self._connection = connection
+            self._receipts = {mid_: _Receipt(one.mac, now) for mid_, one in self._receipts.items()}
+        content = b"sotto/1 receipt\0" + topic.encode("utf-8", "surrogatepass") + b"\0" + payload
+        mac = hmac.digest(self._secret, content, "sha256")[:16]
+        before = self._receipts.pop(mid, None)
+        self._receipts[mid] = _Receipt(mac, now)
+        if dup and before is not None and before.mac == mac:
+            return True
+        self._new[mid] = mac
+        return False
+
+    def take(self, now: int) -> tuple[tuple[tuple[int, bytes], ...], tuple[int, ...]]:
+        """Return what to store, as (id, mac), and the ids to forget."""
+        forgotten = []
+        for mid, receipt in self._receipts.items():
+            if now - receipt.since < KEPT:
+                break
+            forgotten.append(mid)
+        for mid in forgotten:
+            del self._receipts[mid]
+        new = tuple((mid, mac) for mid, mac in self._new.items() if mid in self._receipts)
+        self._new = {}
+        return new, tuple(forgotten)
