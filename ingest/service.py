@@ -139,15 +139,15 @@ class Service:
         (just connected again, or not connected) it waits for half the deadline, then other organisations have waited
         enough.
         """
-        self._state = "running"
-        if self._full or not self._clock_right:
-            self._state = "waits for room in the spool" if self._full else "waits for the clock"
-            return True
         monotonic = self._clock.monotonic()
         if not self._mqtt.connected:
             self._connected_since = None
         elif self._connected_since is None:
             self._connected_since = monotonic
+        self._state = "running"
+        if self._full or not self._clock_right:
+            self._state = "waits for room in the spool" if self._full else "waits for the clock"
+            return True
         settled = (
             self._connected_since is not None and monotonic - self._connected_since >= _SETTLED and not len(self._inbox)
         )
