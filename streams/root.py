@@ -36,10 +36,15 @@ PATIENCE: Final = 5_000
 
 @dataclass(slots=True)
 class _Open:
-    """A window that this root works on. `since`: when it began to; `heard`: Kafka's time of its first record."""
+    """A window that this root works on. `heard`: Kafka's time of its first record.
+
+    Three waits follow each other, each with the whole deadline: for gateways (`since` the window was opened), for the
+    other parties' manifests (`told`: since the own one stands in the log), for their shares (`decided`).
+    """
 
     since: int
     heard: int
+    told: int | None = None
     decided: int | None = None
     goal: Mapping[int, int] | None = None
     wrote: set[tuple[str, int]] = field(default_factory=set)
@@ -266,6 +271,8 @@ class Root:
             ballot.forget_contents()
             return
         if ballot.agreed is None:
+            if state.told is None and self.party in ballot.manifests:
+                state.told = now
             yield from self._about_manifests(window, state, ballot)
         else:
             if state.decided is None:
@@ -336,8 +343,13 @@ class Root:
         return begin + self._task.window.deadline
 
     def _phase_deadline(self, window: int, state: _Open, phase: int) -> int:
-        since = state.since if phase == MANIFESTS or state.decided is None else state.decided
-        return self._deadline(window, since)
+        """When the present wait ends.
+
+        That for manifests begins with the own one: parties whose deadlines for a silent gateway pass at about the same
+        time must not shut each other out, since two shares alone cannot be verified.
+        """
+        since = state.told if phase == MANIFESTS else state.decided
+        return self._deadline(window, state.since if since is None else since)
 
     def _give_up_at(self, window: int, state: _Open) -> int:
         """By Kafka's time of the first record, so that a party that is restarted every day gives up as well."""

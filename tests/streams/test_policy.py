@@ -1,0 +1,115 @@
+"""Which cells are let out: each cell by itself, on the gateways that have rows in it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.assembly import CellSums
+from streams.policy import judge, set_verdict
+from tests.trial import Trial, make_trial
+
+NAMES = ("east-1", "north-1", "south-1", "west-1")
+
+
+TRIAL = make_trial("replicated", policy={"min_organisations": 3, "min_readings": 5})
+
+
+@pytest.fixture
+def trial() -> Trial:
+    return TRIAL
+
+
+def part(rows: dict[int, int], *, held: int = 2) -> CellSums:
+    """Sums of a gateway: in cell c, component j: 100 * c + j for each row."""
+    cells = np.array(sorted(rows), dtype=np.intp)
+    counts = np.array([rows[cell] for cell in sorted(rows)], dtype=np.int64)
+    sums = np.array([[(100 * c + j) * rows[c] for c in sorted(rows)] for j in range(held)], dtype=np.uint64)
+    return CellSums(cells=cells, rows=counts, sums=sums.reshape(held, len(rows)))
+
+
+def test_a_cell_is_released_with_its_totals(trial: Trial) -> None:
+    """Enough organisations, gateways and readings: counts and components of all gateways together."""
+    payload = judge(trial.task, trial.roster, {name: part({2: 2, 4: 1}) for name in NAMES}, held=2, late={})
+    assert payload.released.tolist() == [2]
+    assert payload.counts.tolist() == [8]
+    assert payload.sums.tolist() == [[200 * 8], [201 * 8]]
+    assert dict(payload.suppressed) == {
+        0: "no_readings",
+        1: "no_readings",
+        3: "no_readings",
+        4: "too_few_readings",
+        5: "no_readings",
+    }
+
+
+def test_gateways_without_rows_in_a_cell_do_not_count_for_it(trial: Trial) -> None:
+    """Two organisations have readings in the cell; that the others are in the set does not help."""
+    parts = {name: part({0: 5} if name in NAMES[:2] else {1: 5}) for name in NAMES}
+    parts["west-1"] = part({0: 0, 1: 5})  # a row count of zero is no reading
+    payload = judge(trial.task, trial.roster, parts, held=2, late={})
+    assert dict(payload.suppressed)[0] == "too_few_organisations"
+    assert dict(payload.suppressed)[1] == "too_few_organisations"
+
+
+def test_gateways_are_counted_beside_organisations() -> None:
+    """A task may ask for more gateways than organisations."""
+    trial = make_trial("replicated", policy={"min_organisations": 3, "min_gateways": 5})
+    payload = judge(trial.task, trial.roster, {name: part({0: 9}) for name in NAMES}, held=2, late={})
+    assert dict(payload.suppressed)[0] == "too_few_gateways"
+
+
+def test_no_small_number_leaves_with_a_suppression(trial: Trial) -> None:
+    """A suppressed cell carries its reason and nothing else."""
+    payload = judge(trial.task, trial.roster, {"east-1": part({0: 3})}, held=2, late={"east-1": 0, "west-1": 2})
+    assert payload.released.size == payload.counts.size == payload.sums.size == 0
+    assert payload.late == (("west-1", 2),)
+
+
+def test_rows_beyond_the_limits_overflow() -> None:
+    """More rows than the task's bound admits could leave 64 bits: not released."""
+    trial = make_trial("replicated", limits={"max_gateways": 4, "max_rows": 10})
+    payload = judge(trial.task, trial.roster, {name: part({0: 11}) for name in NAMES}, held=2, late={})
+    assert dict(payload.suppressed)[0] == "overflow"
+
+
+@pytest.mark.parametrize(
+    ("gateways", "max_absent", "reason"),
+    [
+        (NAMES, "0", None),
+        (NAMES[:3], "0", "too_many_absent"),
+        (NAMES[:3], "0.1", None),  # of four, a tenth is rounded up to one
+        (NAMES[:2], "0.1", "too_many_absent"),
+        (NAMES[:2], "0.5", None),
+        ((), "1", "no_readings"),
+    ],
+)
+def test_absent_organisations(gateways: tuple[str, ...], max_absent: str, reason: str | None) -> None:
+    """At most a part of the roster's organisations may be missing, so that nobody chooses the set by withholding."""
+    trial = make_trial("replicated", policy={"min_organisations": 3, "max_absent": Decimal(max_absent)})
+    assert set_verdict(trial.task, trial.roster, gateways) == reason
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES), st.dictionaries(st.integers(0, 5), st.integers(0, 4), max_size=6), max_size=4
+    )
+)
+def test_every_cell_has_one_outcome_and_the_right_one(rows: dict[str, dict[int, int]]) -> None:
+    """Against a cell-by-cell computation in plain Python."""
+    payload = judge(TRIAL.task, TRIAL.roster, {name: part(cells) for name, cells in rows.items()}, held=2, late={})
+    suppressed = dict(payload.suppressed)
+    for cell in range(6):
+        counts = [cells.get(cell, 0) for cells in rows.values() if cells.get(cell, 0)]
+        if len(counts) >= 3 and sum(counts) >= 5:
+            place = payload.released.tolist().index(cell)
+            assert payload.counts[place] == sum(counts)
+            assert payload.sums[:, place].tolist() == [100 * cell * sum(counts), (100 * cell + 1) * sum(counts)]
+        else:
+            reason = "too_few_readings" if len(counts) >= 3 else "too_few_organisations"
+            assert suppressed[cell] == (reason if counts else "no_readings")
+    assert len(payload.released) + len(suppressed) == 6
