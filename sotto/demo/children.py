@@ -15,10 +15,11 @@ from typing import Any, Self
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from protocol.errors import NotReadyError
+from protocol.errors import NotReadyError, SottoError
 from sotto.demo.ports import free_port
 
 _LAST_LINES = 12
+_LONGEST_LINE = 300
 _TERM_SECONDS = 8.0
 _PAGE_SECONDS = 0.5
 _loopback = build_opener(ProxyHandler({}))  # loopback pages are never asked through a proxy
@@ -58,7 +59,8 @@ class Child:
     def last_lines(self) -> str:
         """Return the end of its log."""
         with suppress(OSError):
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
+            lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+            return "\n".join(line[:_LONGEST_LINE] for line in lines)
         return ""
 
 
@@ -97,11 +99,11 @@ class Children:
         return self._start(name, "sotto.demo.child", (*arguments, "--http", http), environment, http=http)
 
     def check(self) -> None:
-        """Raise NotReadyError for a process that has ended."""
+        """Raise SottoError for a process that has ended."""
         for child in self._children:
             code = child.process.poll()
             if code is not None:
-                raise NotReadyError(
+                raise SottoError(
                     f"{child.name} has ended ({_how(code)})",
                     where=str(child.log),
                     remedy=f"Its last lines:\n{child.last_lines() or '(none)'}\n"
@@ -145,28 +147,28 @@ class Brokers:
 
     def __init__(self, child: Child) -> None:
         """Wait for their addresses."""
-        self._child = child
+        self.child = child
         addresses = self._answer()
         self.mqtt: str = addresses["mqtt"]
         self.kafka: str = addresses["kafka"]
 
     def create_topics(self, topics: Iterable[str], partitions: int) -> None:
         """Create topics on the embedded Kafka, which cannot be asked for it in Kafka's own protocol."""
-        stdin = self._child.process.stdin
+        stdin = self.child.process.stdin
         assert stdin is not None, "internal error: a child without stdin"
         stdin.write(json.dumps({"topics": list(topics), "partitions": partitions}) + "\n")
         stdin.flush()
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        stdout = self._child.process.stdout
+        stdout = self.child.process.stdout
         assert stdout is not None, "internal error: a child without stdout"
         line = stdout.readline()
         if not line:
             raise NotReadyError(
                 "the embedded brokers did not start",
-                where=str(self._child.log),
-                remedy=f"Their last lines:\n{self._child.last_lines() or '(none)'}\n"
+                where=str(self.child.log),
+                remedy=f"Their last lines:\n{self.child.last_lines() or '(none)'}\n"
                 "They need the extra [demo]: pip install 'sotto-streams[demo]'. Or use other servers: --mqtt, --kafka.",
             )
         answer: dict[str, Any] = json.loads(line)

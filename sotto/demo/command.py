@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,6 +49,8 @@ def demo(
     """
     if json_file is not None and not json_file.parent.is_dir():
         raise ConfigError(f"there is no directory {json_file.parent}", where="--json")
+    # Ended by SIGTERM it tidies up as it does after Ctrl-C: the terminal, its directory, its processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console = Console()
     options = Options(
         directory=directory,

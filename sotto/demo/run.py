@@ -97,6 +97,7 @@ def run(options: Options, screen: Screen) -> Outcome:
         servers = _servers(options, brokers, secrets.token_hex(4))
         trial = prepare(directory, own=options.directory is None, servers=servers, wanted=options.wanted)
         children.move_logs(trial.directory / "logs")
+        shutil.rmtree(staging, ignore_errors=True)
         demo = _Demo(
             options=options,
             servers=servers,
