@@ -40,6 +40,7 @@ START_SECONDS = 60.0
 STALL_SECONDS = 45.0
 """After the last reading, so long without a new result, and the demo ends with what is missing."""
 EMBEDDED_FETCH_WAIT_MS = 50
+SETTLE_SECONDS = 4.0
 _TICK = 0.05
 _FRAME = 0.5
 _SAMPLE = 0.15
@@ -140,6 +141,7 @@ class _Demo:
         self._watch = _Watch(task=self._task, sharing=self._scheme)
         self._found: Mapping[Due, Found] = {}
         self._setting: Setting | None = None
+        self._all_there: float | None = None
 
     def run(self, brokers: Brokers | None) -> Outcome:
         self._create_topics(brokers)
@@ -246,12 +248,24 @@ class _Demo:
                 self._children.check()
             if timer.due("frame", _FRAME, now):
                 self._show(publisher, paused=pace.paused)
-            if len(self._found.keys() & self._plain.cells.keys()) == len(self._plain.cells):
+            if self._complete(now):
                 self._show(publisher, paused=False)
                 return False
             if publisher.sent == len(self._messages) and now - moved > STALL_SECONDS:
                 return False
             time.sleep(_TICK)
+
+    def _complete(self, now: float) -> bool:
+        """Whether every due cell has its outcome.
+
+        A database is read while it is written: an outcome may be visible a moment before its value. What is wrong
+        counts as wrong only when it has stayed so.
+        """
+        tally = compare(self._plain, self._found)
+        if tally.missing:
+            return False
+        self._all_there = now if self._all_there is None else self._all_there
+        return tally.all_right or now - self._all_there > SETTLE_SECONDS
 
     def _show(self, publisher: Publisher, *, paused: bool) -> None:
         sent = max(publisher.confirmed, 1)
