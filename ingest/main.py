@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from ingest import clock
@@ -24,7 +21,8 @@ from ingest.inbox import Inbox
 from ingest.metrics import GatewayMetrics
 from ingest.mqtt import Mqtt, Subscription
 from ingest.pattern import TopicPattern
-from ingest.publisher import Producer, Publisher
+from ingest.producer import connector
+from ingest.publisher import Publisher
 from ingest.service import Clock, Limits, Service
 from ingest.shard import Sharder
 from ingest.spool import Spool
@@ -39,10 +37,8 @@ from protocol.topics import Topics
 from protocol.units import iso
 from protocol.windows import start_of
 from runtime.files import load
-from runtime.kafka import client_settings, diagnose
 from runtime.keyfiles import read_cards, read_key
 from runtime.logs import configure
-from runtime.sections import KafkaSection
 from runtime.serving import notify_systemd, serve
 
 _log = structlog.get_logger("sotto.gateway")
@@ -233,28 +229,6 @@ def mqtt_of(config: GatewayFile, spool: Spool, inbox: Inbox) -> Mqtt:
     return Mqtt(
         section=config.mqtt, client_id=config.client_id, subscriptions=wanted, remove=before - filters, inbox=inbox
     )
-
-
-def connector(section: KafkaSection, client_id: str) -> Callable[[], Producer]:
-    """Return what makes a producer: lazily, since its constructor blocks and raises while no broker answers."""
-
-    def connect() -> Producer:
-        settings: dict[str, Any] = client_settings(section, client_id=client_id)
-        try:
-            producer: Producer = KafkaProducer(
-                enable_idempotence=True,
-                acks="all",
-                linger_ms=2,
-                max_block_ms=10_000,
-                delivery_timeout_ms=60_000,
-                allow_auto_create_topics=False,
-                **settings,
-            )
-        except KafkaError as error:
-            raise diagnose(section, [error]) from error
-        return producer
-
-    return connect
 
 
 def _end_on_signals(stop: threading.Event) -> None:

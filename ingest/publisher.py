@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from ingest.spool import SpoolError, Stored
+from ingest.spool import Stored
+from protocol.errors import SottoError
 from protocol.topics import Topics
 
 _log = structlog.get_logger("sotto.publisher")
@@ -23,6 +24,8 @@ _log = structlog.get_logger("sotto.publisher")
 _MOST: Final = 500
 _MOST_BYTES: Final = 16 << 20
 _PAUSE: Final = 0.2
+_SILENT: Final = 5.0
+"""Seconds without an answer after which Kafka counts as away; kafka-python itself goes on trying for a minute."""
 _LONGEST_PAUSE: Final = 5.0
 
 
@@ -102,7 +105,9 @@ class Publisher:
         """Stop; what is not confirmed stays in the spool."""
         self._stop.set()
         self._wake.set()
-        self._thread.join(10)
+        if self._thread.ident is None:
+            return  # never started
+        self._thread.join(3)  # it may be inside a connection attempt; as a daemon it ends with the process
 
     def _run(self) -> None:
         pause = _PAUSE
@@ -115,7 +120,7 @@ class Publisher:
                 self._drain(producer)
             except Exception as error:  # noqa: BLE001  whatever it is: the records are in the spool, and are tried again
                 self.connected = False
-                self.last_error = type(error).__name__ if not isinstance(error, SpoolError) else str(error)
+                self.last_error = error.what if isinstance(error, SottoError) else type(error).__name__
                 _log.warning("connection_lost", dependency="kafka", reason=self.last_error)
                 pause = _PAUSE if self._flight else min(pause * 2, _LONGEST_PAUSE)
                 self._stop.wait(pause)
@@ -139,6 +144,8 @@ class Publisher:
             confirmed = self._reap()
             if confirmed:
                 self._outbox.delete(confirmed)
+            silent = bool(self._flight) and time.monotonic() - self._flight[0][2] > _SILENT
+            self.connected, self.last_error = not silent, "no answer" if silent else ""
             if not found and not self._flight:
                 if not self._wake.is_set():
                     self._idle.set()

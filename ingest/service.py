@@ -269,7 +269,8 @@ class Service:
         self._store(self._gateway.tick(self._clock.wall(), hold=True, flush=True), stop)
         self._inbox.close()
         self._mqtt.stop()
-        self._publisher.drain(_LAST_WORDS)
+        if self._publisher.connected:
+            self._publisher.drain(_LAST_WORDS)
         self._publisher.stop()
         self._looked = -_LOOK
         self._look()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
 from tests.ingest import folder
-from tests.ingest.made import FILE, START, at
+from tests.ingest.made import FILE, HOUR, MINUTE, START, at
 from tests.servers import run
 from tests.trial import Trial, make_trial
 from tests.vectors.playing import leaf_of
@@ -85,78 +84,134 @@ def records(kafka: run.Kafka, trial: Trial, party: str) -> list[tuple[int, bytes
     return found
 
 
-def test_killed_and_started_again_it_counts_every_reading_once(
-    mosquitto: run.Mosquitto, kafka: run.Kafka, tmp_path: Path
-) -> None:
-    """SIGKILL with messages in every state: the broker sends again what has no acknowledgement, the spool the rest."""
-    trial = make_trial(name="killed")
-    folder.write(trial, tmp_path)
-    path = tmp_path / "gateway.toml"
-    text = FILE.replace("mqtt://127.0.0.1:1883", mosquitto.url).replace("127.0.0.1:9092", kafka.bootstrap)
-    text = text.replace('key = "file:north-1.key"', 'key = "file:north-1.key"\nstate_dir = "state"')
-    port = run.free_port()
-    path.write_text(f'{text}[http]\nlisten = "127.0.0.1:{port}"\n[clock]\nseals_by = "event"\nidle_after = "3s"\n')
-    topics = Topics.of(trial.task)
-    with admin(KafkaSection(bootstrap_servers=(kafka.bootstrap,), security_protocol="PLAINTEXT")) as client:
-        ensure_topics(client, plan(trial.task, topics, partitions=trial.roster.partitions))
+class Running:
+    """A folder with a gateway's files, and what the gateway says on its pages."""
 
-    def metric(name: str) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
+    def __init__(self, name: str, mosquitto: run.Mosquitto, kafka: run.Kafka, path: Path) -> None:
+        self.trial = make_trial(name=name)
+        self.kafka, self.path, self.port = kafka, path / "gateway.toml", run.free_port()
+        folder.write(self.trial, path)
+        text = FILE.replace("mqtt://127.0.0.1:1883", mosquitto.url).replace("127.0.0.1:9092", kafka.bootstrap)
+        text = text.replace("[mqtt]", f'state_dir = "state"\n[mqtt]\nclient_id = "sotto-{name}"')
+        self.path.write_text(
+            f'{text}[http]\nlisten = "127.0.0.1:{self.port}"\n[clock]\nseals_by = "event"\nidle_after = "10m"\n'
+        )
+        topics = Topics.of(self.trial.task)
+        with admin(KafkaSection(bootstrap_servers=(kafka.bootstrap,), security_protocol="PLAINTEXT")) as client:
+            ensure_topics(client, plan(self.trial.task, topics, partitions=self.trial.roster.partitions))
+
+    def page(self, name: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def metric(self, name: str) -> float:
+        lines = self.page("metrics").splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
-    def ready() -> bool:
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
-        except OSError:
-            return False
+    def wait_ready(self, process: subprocess.Popen[str]) -> None:
+        def ready() -> bool:
+            assert process.poll() is None, (self.path.parent / "gateway.log").read_text()[-2000:]
+            try:
+                return self.page("readyz") == "ok\n"
+            except OSError:
+                return False
 
-    expected: Counter[tuple[int, str]] = Counter()
-    sensor = Sensor(mosquitto)
-    for start in range(4):
-        with gateway(path) as process:
-            wait(lambda process=process: process.poll() is not None or ready(), "ready")
-            assert process.poll() is None, (tmp_path / "gateway.log").read_text()[-2000:]
-            for number in range(200):
-                n = start * 200 + number
-                sensor.send("air/ring/Gucheng", {"time": at(START + n * 1000), "NO2": n, "TEMP": None})
-                sensor.send("now/x", 7)
-                expected[START, "no2"] += n
-            if start < 3:
-                wait(lambda: metric("sotto_gateway_readings_total") > 20, "some readings")
-                process.kill()
-                continue
-            sensor.confirmed()
-            wait(lambda: metric("sotto_gateway_last_sealed") > 0, "sealed")
-            wait(lambda: metric("sotto_gateway_spool_bytes") == 0, "the spool is empty")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
-    components = {}
-    party_names = trial.task.party_names
-    for number, party in enumerate(party_names[:2]):
+        wait(ready, "ready")
+
+    def end(self, process: subprocess.Popen[str], sensor: Sensor) -> None:
+        """Seal the first window by a reading that is late enough, and stop."""
+        sensor.send("air/ring/Gucheng", {"time": at(START + HOUR + 10 * MINUTE), "NO2": 0, "TEMP": None})
+        wait(lambda: self.metric("sotto_gateway_last_sealed") > 0, "sealed")
+        wait(lambda: self.metric("sotto_gateway_spool_bytes") == 0, "the spool is empty")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+    def revealed(self) -> tuple[int, int, SealCore]:
+        """Play two parties: return the number of readings in the first window, their sum, and the one seal."""
+        components: dict[int, int] = {}
+        for number, party in enumerate(self.trial.task.party_names[:2]):
+            seen, seals = self._contributions(number, party)
+            (seal,) = seals
+            assert sum(segment.batches for segment in seal.segments) == len(seen)
+            rows = sum(int(sums.rows.sum()) for sums in seen)
+            for place, component in enumerate((number, (number + 1) % 3)):
+                total = sum(int(sums.sums[place][0]) for sums in seen) % 2**64
+                assert components.setdefault(component, total) == total
+        (total,) = reveal([np.array([components[n]], dtype=np.uint64) for n in range(3)]).tolist()
+        return rows, total, seal
+
+    def _contributions(self, number: int, party: str) -> tuple[list[BatchSums], list[SealCore]]:
         seen: dict[bytes, BatchSums] = {}
         seals: list[SealCore] = []
-        box = ContributionBox(storage=trial.keys[party].storage, task_hash=trial.task.hash, party=number)
-        leaf = leaf_of(trial, party)
-        for partition, value in records(kafka, trial, party):
+        box = ContributionBox(storage=self.trial.keys[party].storage, task_hash=self.trial.task.hash, party=number)
+        leaf = leaf_of(self.trial, party)
+        for partition, value in records(self.kafka, self.trial, party):
             core = decode_record(value).core
+            if core.place.window != START:
+                continue
             if isinstance(core, SealCore):
-                seals.append(core)
+                seals += [core] if core not in seals else []
                 continue
             assert isinstance(core, BatchCore)
             contributed = leaf.contribute(value, partition=partition)
             assert contributed.fault is None
             sums = box.open(contributed.value, labels=1)[1]
             assert isinstance(sums, BatchSums)
-            if core.place.window == START:
-                seen[core.hash] = sums
-        (seal,) = [one for one in seals if one.place.window == START]
-        assert sum(segment.batches for segment in seal.segments) == len(seen)
-        assert len(seal.segments) >= 2
+            seen[core.hash] = sums
         assert len({cell for sums in seen.values() for cell in sums.cells}) == 1
-        assert sum(int(sums.rows.sum()) for sums in seen.values()) == 800
-        for place, component in enumerate((number, (number + 1) % 3)):
-            total = sum(int(sums.sums[place][0]) for sums in seen.values()) % 2**64
-            assert components.setdefault(component, total) == total
-    (total,) = reveal([np.array([components[n]], dtype=np.uint64) for n in range(3)]).tolist()
-    assert total == expected[START, "no2"]
+        return list(seen.values()), seals
+
+
+def test_killed_and_started_again_it_counts_every_reading_once(
+    mosquitto: run.Mosquitto, kafka: run.Kafka, tmp_path: Path
+) -> None:
+    """SIGKILL with messages in any state: the broker sends again what has no acknowledgement, the spool the rest."""
+    running = Running("killed", mosquitto, kafka, tmp_path)
+    sensor = Sensor(mosquitto)
+    for start in range(4):
+        with gateway(running.path) as process:
+            running.wait_ready(process)
+            for n in range(start * 200, start * 200 + 200):
+                sensor.send("air/ring/Gucheng", {"time": at(START + n * 1000), "NO2": n, "TEMP": None})
+                sensor.send("now/x", 7)
+            if start < 3:
+                wait(lambda: running.metric("sotto_gateway_readings_total") > 20, "some readings")
+                process.kill()
+                continue
+            running.end(process, sensor)
+    rows, total, seal = running.revealed()
+    assert (rows, total) == (800, sum(range(800)))
+    assert len(seal.segments) >= 2
+
+
+def test_with_kafka_away_and_mqtt_restarted_nothing_is_lost(
+    mosquitto: run.Mosquitto, kafka: run.Kafka, tmp_path: Path
+) -> None:
+    """Readings are acknowledged and stored meanwhile, and counted once in the end."""
+    running = Running("away", mosquitto, kafka, tmp_path)
+    with gateway(running.path) as process:
+        running.wait_ready(process)
+        sensor = Sensor(mosquitto)
+        numbers = iter(range(10_000))
+
+        def send(count: int) -> None:
+            for _ in range(count):
+                n = next(numbers)
+                sensor.send("air/ring/Gucheng", {"time": at(START + n * 100), "NO2": n % 1000, "TEMP": None})
+            sensor.confirmed()
+
+        send(100)
+        kafka.stop()
+        send(500)
+        wait(lambda: running.metric("sotto_gateway_readings_total") == 600, "all readings are stored")
+        assert running.metric("sotto_gateway_spool_bytes") > 0
+        mosquitto.restart()
+        wait(lambda: running.metric("sotto_gateway_mqtt_reconnects_total") > 0, "connected again")
+        sensor = Sensor(mosquitto)
+        send(100)
+        kafka.start()
+        send(100)
+        running.end(process, sensor)
+        count = next(numbers)
+    rows, total, _ = running.revealed()
+    assert (rows, total) == (count, sum(n % 1000 for n in range(count)))

@@ -262,9 +262,10 @@ class FakeFuture:
 class FakeKafka:
     """Answers as a script says: for each send True, False (an error), or None (no answer in this session)."""
 
-    def __init__(self, script: list[bool | None], done: Callable[[], None]) -> None:
-        self.script, self.done = script, done
+    def __init__(self, script: list[bool | None]) -> None:
+        self.script = script
         self.sessions: list[list[int]] = []
+        self.closed = 0
 
     def connect(self) -> FakeKafka:
         self.sessions.append([])
@@ -279,8 +280,7 @@ class FakeKafka:
         return future
 
     def close(self, timeout: float | None = None) -> None:
-        if not self.script:
-            self.done()
+        self.closed += 1
 
 
 class FakeOutbox:
@@ -308,18 +308,20 @@ class FakeOutbox:
 )
 def test_records_are_sent_in_order_until_each_is_confirmed(script: list[bool | None], made: Made) -> None:
     """After an error everything that is not confirmed is sent again, in order, over a new connection."""
+    silent = None in script
     outbox = FakeOutbox(5)
-    kafka = FakeKafka(script, lambda: None)
+    kafka = FakeKafka(list(script))
     publisher = Publisher(outbox=outbox, topics=Topics.of(made.trial.task), connect=kafka.connect)
     publisher.start()
     publisher.wake()
-    if None in script:  # an unanswered record holds everything back
+    if silent:  # an unanswered record holds everything back
         assert not outbox.empty.wait(0.3)
         assert outbox.deleted == []
         publisher.stop()
         return
     assert outbox.empty.wait(10)
     publisher.stop()
+    assert kafka.closed == len(kafka.sessions)
     assert outbox.deleted == sorted(set(outbox.deleted))
     for session in kafka.sessions:
         assert session == list(range(session[0], session[0] + len(session))) if session else True
