@@ -21,8 +21,8 @@ import uvloop
 uvloop.install()  # before Faust is imported: it makes its loops then
 
 import faust  # noqa: E402
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # type: ignore[import-untyped] # noqa: E402
-from aiokafka.structs import OffsetAndMetadata, TopicPartition  # type: ignore[import-untyped] # noqa: E402
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # noqa: E402
+from aiokafka.structs import OffsetAndMetadata, TopicPartition  # noqa: E402
 
 from runtime.fold import Flow, Log, LogError, Output, Place, Record, Start, Undeliverable  # noqa: E402
 from runtime.kafka import tls_context  # noqa: E402

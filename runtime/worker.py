@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaError
 
 from protocol.errors import NotReadyError
 from runtime.faust_app import Worker, quiet_libraries

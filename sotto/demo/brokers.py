@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 
-from amqtt.broker import Broker  # type: ignore[import-untyped]  # amqtt ships no types
+from amqtt.broker import Broker
 
 from sotto.demo.mock_kafka import MockKafka
 from sotto.demo.ports import free_port

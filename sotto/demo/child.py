@@ -37,7 +37,7 @@ def ask_more_often(milliseconds: int) -> None:
     Kafka answers a waiting fetch as soon as a record arrives; librdkafka's cluster answers it when its time is up.
     Faust has no setting for that time (1.5 s), and a window takes five such hops.
     """
-    from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]  # noqa: PLC0415  the gateway has none
+    from aiokafka import AIOKafkaConsumer  # noqa: PLC0415  the gateway has none
 
     original = AIOKafkaConsumer.__init__
 
