@@ -1,6 +1,7 @@
 # What CI runs is what a person runs: .ci/run calls these same targets.
 #   PYTHON=/path/to/python3.12   use this Python instead of the newest one that is found
 #   VENV=somewhere               another place for the virtual environment
+#   BENCH=--quick                for `make bench`: a look, not a measurement
 
 .SHELLFLAGS := -euc
 .DEFAULT_GOAL := help
@@ -8,6 +9,7 @@
 
 VENV ?= .venv
 PYTHON ?=
+BENCH ?=
 IN := $(VENV)/bin/python
 # Built here and not in pip's isolation, which would fetch whatever version is the latest that day.
 PIP := $(IN) -m pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -70,7 +72,7 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## what the secrecy costs: gateway and party against the same work in plaintext
-	@$(IN) -m benchmarks
+	@$(IN) -m benchmarks $(BENCH)
 
 .PHONY: vectors
 vectors: $(VENV)/.dev  ## write the test vectors again, from the code
