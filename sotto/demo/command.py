@@ -39,7 +39,7 @@ def demo(
     parties: Annotated[int | None, typer.Option(min=2, help="Default: 3; additive takes others.")] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="Of each Kafka topic. Default: 3.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes for each party.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.1, help="So long the two days take.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="So long the two days take.")] = 16.0,
     speed: Annotated[float | None, typer.Option(min=1, help="Instead: so many times as fast as it was.")] = None,
     ascii_only: Annotated[bool, typer.Option("--ascii", help="No lines and arrows beyond ASCII.")] = False,
 ) -> None:

@@ -58,7 +58,7 @@ class Options:
     influx_bucket: str = "sotto"
     wanted: Wanted = Wanted()  # noqa: RUF009  frozen
     workers: int = 1
-    seconds: float = 20.0
+    seconds: float = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

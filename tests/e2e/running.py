@@ -76,7 +76,8 @@ def run_demo(directory: Path, *arguments: str, token: str | None = None) -> dict
     """Run `sotto demo`, which must succeed, and return its summary."""
     summary = directory / "summary.json"
     done = sotto("demo", *arguments, "--json", str(summary), cwd=directory, token=token)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    logs = "\n".join(f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(directory.rglob("logs/*.log")))
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}\n{logs}"
     found: dict[str, Any] = json.loads(summary.read_text())
     return found
 

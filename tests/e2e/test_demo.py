@@ -38,6 +38,16 @@ def test_embedded(tmp_path: Path) -> None:
             assert (outcome, reason, count) == ("suppressed", "too_few_organisations", None)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--workers", "2", "--partitions", "3"], ["--scheme", "additive", "--parties", "2", "--partitions", "1"]],
+    ids=" ".join,
+)
+def test_embedded_otherwise(options: list[str], tmp_path: Path) -> None:
+    """The other scheme and two workers need no servers either."""
+    assert_all_exact(run_demo(tmp_path, *options, "--seconds", "8"))
+
+
 def addresses(mosquitto: Mosquitto, kafka: Kafka, influx: Influx) -> list[str]:
     return ["--mqtt", mosquitto.url, "--kafka", kafka.bootstrap, "--influx", influx.url]
 
