@@ -98,7 +98,7 @@ def rules(task: Task, names: Topics, roster: Roster | None) -> Iterator[Rule]:
     yield Rule("collector", ("Read", *see), "topic", names.roster)
     yield Rule("collector", ("Read",), "group", f"{names.prefix}collector")
     yield Rule("sink", ("Read", *see), "topic", names.aggregates)
-    yield Rule("sink", ("Read",), "group", f"{names.prefix}sink-")
+    yield Rule("sink", ("Read",), "group", f"{names.prefix}sink.")
 
 
 def acl_command(rule: Rule, *, server: str) -> str:

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from protocol.task import Task
+from protocol.topics import Topics
 from runtime.files import load
 from runtime.logs import prefer
+from sinks.main import group_of
+from sinks.sqlite import SqliteStore
 from sotto.cli import main
 from sotto.init import Trial, write_trial
 from sotto.terminal import manner
+from sotto.topics import rules
 
 
 @pytest.fixture
@@ -180,6 +184,16 @@ def test_topics_for_kafkas_operator(trial: Trial, capsys: pytest.CaptureFixture[
         re.findall(r"User:(\S+)", rule)[0] for rule in everything if "shares.university" in rule and "Read" in rule
     }
     assert readers == {"university"}
+
+
+def test_the_sink_may_read_as_the_group_that_it_joins(trial: Trial, tmp_path: Path) -> None:
+    """The rule for the sink's group covers the group's name, which ends in the identity of its store."""
+    task = load(trial.task, Task)
+    topics = Topics.of(task)
+    store = SqliteStore(tmp_path / "r.db", labels=task.labels, clock=lambda: 0, entropy=random.Random(1).randbytes)
+    (rule,) = [rule for rule in rules(task, topics, None) if rule.principal == "sink" and rule.kind == "group"]
+    assert group_of(topics, store).startswith(rule.name)
+    store.close()
 
 
 def test_topics_do_not_go_unencrypted_to_another_machine(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
