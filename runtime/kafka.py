@@ -21,7 +21,6 @@ from protocol.errors import NotReadyError
 from runtime.retention import FoundTopic, TopicPlan
 from runtime.sections import KafkaSection, host_and_port
 
-_log = logging.getLogger("sotto.kafka")
 _CONNECT_MS: Final = 8_000
 _PROBE: Final = 3.0
 
@@ -146,7 +145,6 @@ def _read_configs(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, d
         try:
             answer = client.describe_configs(resources, config_filter="all").get("topic", {})
         except (KafkaError, OSError):  # no right to, or an embedded broker that drops the connection
-            _log.warning("retention_unknown")
             return None
     return {
         name: {key: entry["value"] for key, entry in configs.items()} for name, configs in answer.items() if configs

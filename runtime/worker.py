@@ -20,12 +20,14 @@ from runtime.lane import Clock
 from runtime.lookout import aiokafka_login
 from runtime.runner import Runner
 from runtime.sections import KafkaSection
+from runtime.topic_check import TopicsError
 
 _log = structlog.get_logger("sotto.fold")
 
 STOP = 4.0
 """Seconds for Faust to stop. Then the process ends anyway: nothing is lost, all that counts is in Kafka."""
 BEAT = 0.2
+LOOK = 0.02
 PATIENCE = 45.0
 """Seconds without partitions after which Faust is started anew. Kafka gives them within two session timeouts."""
 PAUSES = (0.5, 1.0, 2.0, 5.0)
@@ -50,16 +52,18 @@ def run_worker(
     flows: Sequence[Flow],
     clock: Clock,
     beat: Callable[[Runner | None], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
     stop: threading.Event | None = None,
 ) -> None:
     """Block until SIGTERM, SIGINT or `stop`. `beat` is called five times a second with the runner at work.
 
     `group` is Kafka's consumer group: every process with the same one takes part of the partitions. Kafka being
-    away is waited out. Raises what a fold raised, and `NotReadyError` for topics that are missing or uneven.
+    away is waited out. `check` is called in a thread when Kafka answers, before anything is read, until it returns.
+    Raises what a fold raised, `TopicsError` of the check, and `NotReadyError` for topics that are uneven.
     """
     quiet_libraries()
     halted = _Until(stop)
-    job = _Job(group=group, kafka=kafka, flows=flows, clock=clock, beat=beat, halted=halted)
+    job = _Job(group=group, kafka=kafka, flows=flows, clock=clock, beat=beat, check=check, halted=halted)
     try:
         with asyncio.Runner() as runner:
             runner.run(job.run())
@@ -96,6 +100,7 @@ class _Job:
         flows: Sequence[Flow],
         clock: Clock,
         beat: Callable[[Runner | None], None],
+        check: Callable[[], None],
         halted: _Until,
     ) -> None:
         self.stuck = False
@@ -105,7 +110,9 @@ class _Job:
         self._flows = flows
         self._clock = clock
         self._beat = beat
+        self._check = check
         self._halted = halted
+        self._checked = False
 
     async def run(self) -> None:
         self._halted.listen()
@@ -178,6 +185,8 @@ class _Job:
             return False
         finally:
             await client.close()
+        if not await self._topics_are_right():
+            return False
         missing = [name for name, count in counts.items() if not count]
         if missing:
             _log.warning("topics_missing", topics=missing, remedy="Create them: sotto topics task.toml")
@@ -193,3 +202,32 @@ class _Job:
                 )
                 return False
         return True
+
+    async def _topics_are_right(self) -> bool:
+        """Whether the check has passed, once for this process. It blocks, so it goes to a thread; a stop leaves it."""
+        if self._checked:
+            return True
+        answer: list[BaseException | None] = []
+
+        def look() -> None:
+            try:
+                self._check()
+            except BaseException as error:  # noqa: BLE001 - handed on to the loop
+                answer.append(error)
+            else:
+                answer.append(None)
+
+        threading.Thread(target=look, name="sotto-check", daemon=True).start()
+        while not answer and not self._halted:
+            self._beat(None)
+            await asyncio.sleep(LOOK)
+        if not answer:
+            return False
+        match answer[0]:
+            case None:
+                self._checked = True
+            case NotReadyError() as error if not isinstance(error, TopicsError):
+                _log.warning("kafka_does_not_answer", wanted="topics", detail=error.what)
+            case error:
+                self._failed(error)
+        return self._checked

@@ -17,6 +17,7 @@ from runtime.fold import Flow
 from runtime.logs import configure
 from runtime.sections import HttpSection
 from runtime.serving import Health, notify_systemd, serve
+from runtime.topic_check import TopicCheck, topics_of
 from runtime.worker import SystemClock, run_worker
 from sinks.config import SinkFile
 from sinks.influx import InfluxStore
@@ -66,6 +67,9 @@ def run(path: Path, *, http: str | None = None, stop: threading.Event | None = N
             flows=[Flow(name="sink", topics=(topics.aggregates,), make=lambda _number, _starts: writer)],
             clock=clock,
             beat=pulse,
+            check=TopicCheck(
+                kafka=config.kafka, task=task, topics=topics, own=topics_of("sink", "sink", topics), roster=None
+            ),
             stop=stop,
         )
     finally:

@@ -20,7 +20,7 @@ from protocol.topics import Topics
 from runtime.files import load
 from runtime.kafka import admin, read_topics
 from runtime.keyfiles import read_cards, read_key
-from runtime.retention import problems
+from runtime.topic_check import check_topics, topics_of
 from sotto import probes
 from sotto.probes import SkippedError
 from sotto.roles import Role, kind_of, read_role
@@ -173,32 +173,18 @@ class Checks:
         own = topics_of(self.kind, self.role.name, names)
         with admin(self.role.kafka, client_id="sotto-check") as client:
             found = read_topics(client, own)
-        partitions = (
-            self.roster.partitions
-            if self.kind != "sink"
-            else max((each.partitions for each in found.values()), default=1)
+        unread = check_topics(
+            self.task,
+            names,
+            found,
+            own=own,
+            roster=None if self.kind == "sink" else self.roster,
+            server=self.role.kafka.bootstrap_servers[0],
         )
-        server = self.role.kafka.bootstrap_servers[0]
-        faults = problems(self.task, names, found, partitions=partitions, server=server, only=own)
-        if faults:
-            more = "".join(f"\nAlso: {each.what}" for each in faults[1:])
-            raise NotReadyError(faults[0].what, remedy=faults[0].remedy + more)
-        unread = any(each.configs is None for each in found.values())
         return f"{len(found)}" + (", retention not readable" if unread else "")
 
     def _database(self) -> str:
         return probes.database(cast("SinkFile", self.role.file), self.task)
-
-
-def topics_of(kind: str, name: str, names: Topics) -> tuple[str, ...]:
-    """Return the topics that a role reads or writes: others it may not even see."""
-    shares = tuple(names.shares(party) for party in names.parties)
-    return {
-        "gateway": (*shares, names.roster),
-        "party": (names.shares(name), names.contributions(name), names.control, names.roster),
-        "collector": (names.control, names.aggregates, names.roster),
-        "sink": (names.aggregates,),
-    }[kind]
 
 
 def _look(name: str, wanted: Callable[[], str]) -> Found:

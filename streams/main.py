@@ -23,6 +23,7 @@ from runtime.logs import configure
 from runtime.runner import Runner
 from runtime.sections import HttpSection, KafkaSection, LogSection
 from runtime.serving import Health, notify_systemd, serve
+from runtime.topic_check import TopicCheck, topics_of
 from runtime.worker import SystemClock, run_worker
 from streams.collect import CollectorRole
 from streams.config import CollectorFile, PartyFile
@@ -161,6 +162,13 @@ def _run(
             flows=flows,
             clock=clock,
             beat=watch.beat,
+            check=TopicCheck(
+                kafka=kafka,
+                task=agreed.task,
+                topics=agreed.topics,
+                own=topics_of(role, name, agreed.topics),
+                roster=agreed.roster,
+            ),
             stop=stop,
         )
     finally:

@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient, NewTopic
 
 from protocol.identity import format_identity
 from protocol.topics import Topics, partition_of_window
+from runtime.kafka import admin, ensure_topics
+from runtime.retention import plan
+from runtime.sections import KafkaSection
 from tests.servers.run import Influx, Kafka, free_port
 from tests.sinks.made import TASK, aggregate, record
 from tests.trial import HOUR, START
@@ -56,8 +58,9 @@ def topics(kafka: Kafka, tmp_path: Path) -> Topics:
     """Create topic aggregates under a prefix of this test, and write a task file."""
     (tmp_path / "task.toml").write_text(TASK_TOML)
     topics = Topics.of(TASK, f"sink-test-{tmp_path.name}.")
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
-        admin.create_topics([NewTopic(topics.aggregates, PARTITIONS, 1)])
+    with admin(KafkaSection(bootstrap_servers=(kafka.bootstrap,), security_protocol="PLAINTEXT")) as client:
+        wanted = plan(TASK, topics, partitions=PARTITIONS)
+        ensure_topics(client, [each for each in wanted if each.name == topics.aggregates])
     return topics
 
 
