@@ -248,8 +248,12 @@ def decode_record(data: bytes) -> ShareRecord:
 
 def _decode_batch(place: Place, reader: Reader) -> BatchCore:
     sequence = reader.u32()
+    context = reader.taken()
     commitments = tuple(reader.raw(32) for _ in range(reader.u8()))
-    return BatchCore(place=place, sequence=sequence, commitments=commitments, table=reader.raw(32))
+    core = BatchCore(place=place, sequence=sequence, commitments=commitments, table=reader.raw(32))
+    # There is one encoding of a core, so what was read is what would be written.
+    core.__dict__.update(context=context, encoded=reader.taken())
+    return core
 
 
 def _decode_seal(place: Place, flags: int, reader: Reader) -> SealCore:

@@ -55,13 +55,16 @@ class CellTable:
 
     @classmethod
     def decode(cls, reader: Reader, labels: int) -> CellTable:
+        start = reader.place
         cells, rows = [], []
         for _ in range(reader.u16()):
             cells.append(Cell(tuple(reader.text() for _ in range(labels)), reader.u16()))
             rows.append(reader.u32())
         if any(a >= b for a, b in itertools.pairwise(cells)) or not cells or 0 in rows:
             raise WireError("not_canonical")
-        return cls(cells=tuple(cells), rows=np.array(rows, dtype=np.int64))
+        table = cls(cells=tuple(cells), rows=np.array(rows, dtype=np.int64))
+        table.__dict__["encoded"] = reader.taken(start)  # there is one encoding of a table: it is this
+        return table
 
     def commitment(self, core: BatchCore, blind: bytes) -> bytes:
         """Return c_L: no unblinded hash of counts or labels is ever published, since it could be guessed."""

@@ -84,6 +84,10 @@ class Reader:
         """Number of bytes read."""
         return self._place
 
+    def taken(self, start: int = 0) -> bytes:
+        """Return what has been read from `start` on."""
+        return bytes(self._data[start : self._place])
+
     def raw(self, size: int) -> bytes:
         return bytes(self.view(size))
 
