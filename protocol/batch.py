@@ -257,7 +257,7 @@ def _decode_batch(place: Place, reader: Reader) -> BatchCore:
 
 
 def _decode_seal(place: Place, flags: int, reader: Reader) -> SealCore:
-    sealed_at = reader.i64()
+    sealed_at = reader.clock()
     segments = tuple(
         Segment(
             epoch=Epoch(counter=reader.u64(), nonce=reader.raw(16)),

@@ -202,7 +202,7 @@ def _read(kind: int, window: int, party: int, reader: Reader, roster: Roster) ->
 
 
 def _read_manifest(window: int, party: int, reader: Reader, roster: Roster) -> Manifest:
-    floor, last_seal = reader.i64(), reader.i64()
+    floor, last_seal = reader.i64(), reader.clock()
     entries = tuple(Entry(gateway=reader.text(), contribution=reader.raw(32)) for _ in range(reader.u16()))
     faults = []
     for _ in range(reader.u16()):

@@ -17,6 +17,7 @@ import numpy as np
 
 from mpc_ops.schemes import Scheme, scheme
 from protocol.aggregate import Aggregate, CellResult, Contributor
+from protocol.codec import LATEST
 from protocol.control import AggregateShare, ControlRecord, Outcome
 from protocol.errors import WireError
 from protocol.roster import Roster
@@ -308,6 +309,6 @@ class Combiner:
             gateways=len(names),
             absent=tuple(name for name in self._roster.gateways if by_name and name not in organisation),
             last_seal=agreed.last_seal if agreed else 0,
-            revealed_at=terminal.at,
+            revealed_at=min(max(terminal.at, 0), LATEST),  # Kafka takes any time that a writer claims
             cells=cells,
         )

@@ -55,10 +55,13 @@ class Gateway:
         cores = self.cores.get(window, b"")
         return SegmentState(epoch=self.epoch, batches=len(cores) // 32, cores=cores)
 
-    def seal(self, window: int, *, before: tuple[SegmentState, ...] = (), late: int = 0) -> list[Outgoing]:
-        """Close a window."""
+    def seal(
+        self, window: int, *, before: tuple[SegmentState, ...] = (), late: int = 0, at: int | None = None
+    ) -> list[Outgoing]:
+        """Close a window; `at`: what the gateway says of the time."""
         segments = (*before, self.state(window))
-        return self._sharder.seal(window=window, segments=segments, sealed_at=window + HOUR, late=late, cold=False)
+        at = window + HOUR if at is None else at
+        return self._sharder.seal(window=window, segments=segments, sealed_at=at, late=late, cold=False)
 
 
 def plain(trial: Trial, gateways: list[Gateway], window: int) -> dict[int, tuple[int, int]]:
@@ -223,6 +226,34 @@ def test_a_cloned_gateway_does_not_count() -> None:
     assert shown(trial, town, START)[0] == (3, 30)
     assert town.aggregates()[START].absent == (names[0],)
     assert town.count("party-1", "sotto_party_duplicate_identity_total", gateway=names[0])
+
+
+@pytest.mark.parametrize("at", [2**53, 2**62, 2**63 - 1, -1, -(2**63)])
+def test_a_seal_of_an_impossible_time_is_refused(at: int) -> None:
+    """One gateway's clock, or lie, ends no collector: aggregates are JSON, which cannot carry such a number."""
+    trial = make_trial()
+    town = Town(trial, now=AFTER)
+    first, *others = [Gateway(trial, name, town) for name in trial.roster.gateways]
+    town.send(first.batch(START, [(0, 1)]) + first.seal(START, at=at))
+    for gateway in others:
+        town.send(gateway.batch(START, [(0, 10)]) + gateway.seal(START))
+    town.wait(trial.task.window.deadline + HOUR)
+    assert shown(trial, town, START)[0] == (3, 30)
+    assert town.aggregates()[START].absent == ("east-1",)
+    assert town.count("party-1", "sotto_party_rejected_records_total", topic="shares", reason="time_out_of_range")
+
+
+@pytest.mark.parametrize("at", [-1, -(2**63), 2**53, 2**63 - 1])
+def test_kafkas_time_of_a_record_may_be_anything(at: int) -> None:
+    """Whoever writes a record says its time, and some versions of Kafka take any: the aggregate is written."""
+    trial = make_trial()
+    town = Town(trial, now=AFTER)
+    gateways = [Gateway(trial, name, town) for name in trial.roster.gateways]
+    town.said = at
+    for gateway in gateways:
+        town.send(gateway.batch(START, [(0, 10)]) + gateway.seal(START))
+    town.settle()
+    assert shown(trial, town, START)[0] == (4, 40)
 
 
 def test_a_silent_gateway_is_left_out_at_the_deadline_and_named() -> None:

@@ -36,6 +36,7 @@ class Town:
     def __init__(self, trial: Trial, *, now: int, away: Iterable[str] = ()) -> None:
         self.trial = trial
         self.now = now
+        self.said: int | None = None  # the time that writers give their records, where it is not the true one
         self.topics = Topics.of(trial.task)
         self.logs: dict[Place, list[Record]] = defaultdict(list)
         self.registries: dict[str, CollectorRegistry] = {}
@@ -86,7 +87,7 @@ class Town:
                 offset=len(log),
                 key=output.key,
                 value=output.value,
-                timestamp=self.now,
+                timestamp=self.now if self.said is None else self.said,
             )
         )
 
