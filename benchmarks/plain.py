@@ -92,8 +92,7 @@ def summed(content: bytes, core: BatchCore, *, labels: int) -> BatchSums:
         epoch=core.place.epoch,
         sequence=core.sequence,
         core_hash=bytes(32),
-        cells=table.cells,
-        rows=table.rows,
+        table=table,
         sums=sums(column, table.rows).reshape(1, -1),
     )
 

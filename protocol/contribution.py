@@ -31,15 +31,24 @@ FAULTS: Final = ("unequal_copies", "not_canonical", "too_many_rows", "two_cores"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSums:
-    """A batch, summed: rows by cell (int64) and, for each component that the party holds, sums by cell (uint64)."""
+    """A batch, summed: rows by cell and, for each component that the party holds, sums by cell (uint64[held, c])."""
 
     gateway: str
     epoch: Epoch
     sequence: int
     core_hash: bytes
-    cells: tuple[Cell, ...]
-    rows: NDArray[np.int64] = field(repr=False)
+    table: CellTable
     sums: NDArray[np.uint64] = field(repr=False)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of the batch, ascending."""
+        return self.table.cells
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """How many rows each cell has."""
+        return self.table.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +97,7 @@ def encode(contribution: Contribution) -> bytes:
         case BatchSums():
             _epoch(writer.u8(_BATCH).text(contribution.gateway), contribution.epoch)
             writer.u32(contribution.sequence).raw(contribution.core_hash, 32)
-            writer.raw(CellTable(cells=contribution.cells, rows=contribution.rows).encoded)
+            writer.raw(contribution.table.encoded)
             writer.u8(len(contribution.sums)).words(contribution.sums)
         case SealSeen():
             writer.u8(_SEAL).text(contribution.gateway).raw(contribution.contribution, 32)
@@ -118,8 +127,7 @@ def decode(data: bytes, *, labels: int) -> Contribution:
             epoch=epoch,
             sequence=sequence,
             core_hash=core_hash,
-            cells=table.cells,
-            rows=table.rows,
+            table=table,
             sums=sums,
         )
     elif kind == _SEAL:

@@ -163,8 +163,7 @@ class Leaf:
             epoch=core.place.epoch,
             sequence=core.sequence,
             core_hash=core.hash,
-            cells=body.table.cells,
-            rows=body.table.rows,
+            table=body.table,
             sums=np.stack(totals),
         )
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from mpc_ops.schemes import scheme
 from protocol.batch import Epoch, Segment, cores_hash
+from protocol.body import CellTable
 from protocol.contribution import BatchSums, Progress, SealSeen
 from protocol.control import AggregateShare, Outcome
 from protocol.roster import Cell
@@ -142,8 +143,7 @@ class Content:
             epoch=Epoch(counter=self.epoch, nonce=bytes(16)),
             sequence=self.sequence,
             core_hash=self.core,
-            cells=(Cell((), 0),),
-            rows=np.array([1], dtype=np.int64),
+            table=CellTable(cells=(Cell((), 0),), rows=np.array([1], dtype=np.int64)),
             sums=np.array([[self.components[number]] for number in components], dtype=np.uint64),
         )
 

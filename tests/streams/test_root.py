@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from protocol.batch import Epoch, Segment, cores_hash
+from protocol.body import CellTable
 from protocol.contribution import BatchSums, FaultSeen, Progress, SealSeen
 from protocol.control import AggregateShare, Close, ControlRecord, Entry, Fault, GiveUp, Manifest
 from protocol.share import SharePayload
@@ -79,8 +80,9 @@ class Feed:
             epoch=epoch(number),
             sequence=sequence,
             core_hash=core(f"{gateway}/{number}/{sequence}{other}"),
-            cells=tuple(self.cells[cell] for cell in cells),
-            rows=np.full(len(cells), rows, dtype=np.int64),
+            table=CellTable(
+                cells=tuple(self.cells[cell] for cell in cells), rows=np.full(len(cells), rows, dtype=np.int64)
+            ),
             sums=np.full((2, len(cells)), 2**64 - 1, dtype=np.uint64),
         )
 

@@ -16,6 +16,7 @@ from mpc_ops.sharing import expand, shard
 from protocol import aggregate, control
 from protocol.aggregate import Aggregate, CellResult, Contributor
 from protocol.batch import BatchCore, Epoch, Segment, decode_record, sign_record
+from protocol.body import CellTable
 from protocol.canonical import canonical
 from protocol.contribution import BatchSums, Contribution, ContributionBox, FaultSeen, Progress, SealSeen, encode
 from protocol.control import AggregateShare, Close, ControlRecord, Entry, Fault, GiveUp, Manifest, Outcome, set_digest
@@ -295,8 +296,7 @@ def contributions() -> Vectors:
             epoch=EPOCH,
             sequence=3,
             core_hash=b"\x02" * 32,
-            cells=(Cell(("centre",), 0), Cell(("ring",), 1)),
-            rows=np.array([2, 1], dtype=np.int64),
+            table=CellTable(cells=(Cell(("centre",), 0), Cell(("ring",), 1)), rows=np.array([2, 1], dtype=np.int64)),
             sums=np.array([[1, 2], [2**64 - 1, 2**63]], dtype=np.uint64),
         ),
         "seal": SealSeen(
