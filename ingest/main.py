@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from ingest.metrics import GatewayMetrics
 from ingest.mqtt import Mqtt, Subscription
 from ingest.pattern import TopicPattern
 from ingest.producer import connector
-from ingest.publisher import Publisher
+from ingest.publisher import Producer, Publisher
 from ingest.service import Clock, Limits, Service
 from ingest.shard import Sharder
 from ingest.spool import Spool
@@ -40,6 +41,7 @@ from runtime.files import load
 from runtime.keyfiles import read_cards, read_key
 from runtime.logs import configure
 from runtime.serving import notify_systemd, serve
+from runtime.topic_check import TopicCheck, TopicsError, topics_of
 
 _log = structlog.get_logger("sotto.gateway")
 
@@ -115,10 +117,17 @@ def _serve(
     inbox = Inbox()
     mqtt = mqtt_of(config, spool, inbox)
     topics = Topics.of(task, config.kafka.topic_prefix)
-    publisher = Publisher(outbox=spool, topics=topics, connect=connector(config.kafka, config.client_id))
+    check = TopicCheck(
+        kafka=config.kafka,
+        task=task,
+        topics=topics,
+        own=topics_of("gateway", config.name, topics),
+        roster=roster,
+    )
+    connect, wrong = checked(connector(config.kafka, config.client_id), check, stop)
+    publisher = Publisher(outbox=spool, topics=topics, connect=connect)
     registry = CollectorRegistry()
-    metrics = GatewayMetrics(registry)
-    metrics.introduce(task, roster)
+    metrics = GatewayMetrics(registry, task, roster)
     service = Service(
         gateway=gateway,
         epoch=epoch.counter,
@@ -162,6 +171,30 @@ def _serve(
         publisher.stop()
         if server is not None:
             server.close()
+    if wrong:
+        raise wrong[0]
+
+
+def checked(
+    connect: Callable[[], Producer], check: Callable[[], None], stop: threading.Event
+) -> tuple[Callable[[], Producer], list[TopicsError]]:
+    """Return `connect` with a look at the topics before it, and where what is wrong with them goes.
+
+    Nothing is sent before the look; Kafka being away is the publisher's to wait for. Wrong topics end the gateway:
+    what it has taken until then is in the spool.
+    """
+    wrong: list[TopicsError] = []
+
+    def look_and_connect() -> Producer:
+        try:
+            check()
+        except TopicsError as error:
+            wrong.append(error)
+            stop.set()
+            raise
+        return connect()
+
+    return look_and_connect, wrong
 
 
 def decoders_of(config: GatewayFile, task: Task, roster: Roster, *, where: str) -> Decoders:

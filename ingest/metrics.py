@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.decode import Tally
 from protocol.roster import Roster
 from protocol.task import Task
+from runtime.metrics import CommonMetrics
 
 _P = "sotto_gateway"
 
@@ -16,7 +15,7 @@ _P = "sotto_gateway"
 class GatewayMetrics:
     """The metrics of one gateway, in a registry of their own."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, task: Task, roster: Roster) -> None:
         r = registry
         self.messages = Counter(f"{_P}_messages", "MQTT messages", ["source"], registry=r)
         self.readings = Counter(f"{_P}_readings", "Readings that were shared", ["measure"], registry=r)
@@ -45,22 +44,11 @@ class GatewayMetrics:
         )
         self.batches_sent = Gauge(f"{_P}_batches_sent_total", "Records that Kafka has confirmed", ["party"], registry=r)
         self.send_seconds = Histogram(f"{_P}_send_seconds", "Time until Kafka confirmed a record", registry=r)
-        self.dependency_up = Gauge("sotto_dependency_up", "Whether a server is reached", ["dependency"], registry=r)
+        self.dependency_up = CommonMetrics(r, role="gateway", task=task, roster=roster).up
         self.clock_offset = Gauge("sotto_clock_offset_seconds", "This clock against Kafka's append time", registry=r)
         self.clock_synchronised = Gauge(
             "sotto_clock_synchronised", "Whether the system clock is set by NTP", registry=r
         )
-        self.roster_version = Gauge("sotto_roster_version", "Roster in force", registry=r)
-        self.task_end = Gauge("sotto_task_end_timestamp_seconds", "End of the task", registry=r)
-        self.task_info = Gauge("sotto_task_info", "The task", ["task", "revision", "task_id"], registry=r)
-        self.build_info = Gauge("sotto_build_info", "This program", ["version", "protocol", "role"], registry=r)
-
-    def introduce(self, task: Task, roster: Roster) -> None:
-        """Say which program, task and roster this is."""
-        self.build_info.labels(_version(), "1", "gateway").set(1)
-        self.task_info.labels(task.name, str(task.revision), task.id).set(1)
-        self.task_end.set(task.valid_until / 1000)
-        self.roster_version.set(roster.version)
 
     def count(self, tally: Tally, now: int) -> None:
         """Add what was counted since the last call, and begin the tally anew; `now` in milliseconds."""
@@ -79,10 +67,3 @@ class GatewayMetrics:
         for counter in (tally.messages, tally.readings, tally.gaps, tally.refused, tally.qos0):
             counter.clear()
         tally.repeats = 0
-
-
-def _version() -> str:
-    try:
-        return version("sotto-streams")
-    except PackageNotFoundError:  # run from a copy of the repository
-        return "unknown"

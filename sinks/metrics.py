@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from runtime.metrics import CommonMetrics
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -19,10 +21,6 @@ class SinkMetrics:
     """Metrics of one sink process; none has a label that grows with sensors or label values."""
 
     def __init__(self, registry: CollectorRegistry, task: Task) -> None:
-        info = Gauge("sotto_task_info", "The task", ["task", "revision", "task_id"], registry=registry)
-        info.labels(task.name, str(task.revision), task.id).set(1)
-        end = Gauge("sotto_task_end_timestamp_seconds", "End of the task's last window", registry=registry)
-        end.set(task.valid_until / 1_000)
         self.points = Counter(
             "sotto_sink_points_total", "Points written: values, outcomes, contributors", registry=registry
         )
@@ -46,7 +44,7 @@ class SinkMetrics:
         self.last_point = Gauge(
             "sotto_sink_last_point_timestamp_seconds", "When something was last written", registry=registry
         )
-        self.up = Gauge("sotto_dependency_up", "1 while it answers", ["dependency"], registry=registry)
+        self.up = CommonMetrics(registry, role="sink", task=task, roster=None).up
         self.seal_to_point = Histogram(
             "sotto_seal_to_point_seconds",
             "From a window's last seal, by the gateway's clock, to its points in the database",

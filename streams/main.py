@@ -20,6 +20,7 @@ from runtime.fold import Flow
 from runtime.keyfiles import read_cards, read_key
 from runtime.lane import Clock
 from runtime.logs import configure
+from runtime.metrics import CommonMetrics
 from runtime.runner import Runner
 from runtime.sections import HttpSection, KafkaSection, LogSection
 from runtime.serving import Health, notify_systemd, serve
@@ -27,7 +28,7 @@ from runtime.topic_check import TopicCheck, topics_of
 from runtime.worker import SystemClock, run_worker
 from streams.collect import CollectorRole
 from streams.config import CollectorFile, PartyFile
-from streams.metrics import CommonMetrics, WorkMetrics
+from streams.metrics import WorkMetrics
 from streams.party import PartyRole
 from streams.work import Snapshot
 
@@ -204,7 +205,7 @@ class _Watch:
         self._said = False
         self._beats = 0
         self._clock = clock
-        self._common = CommonMetrics(registry, task=agreed.task, roster=agreed.roster.version)
+        self._common = CommonMetrics(registry, role=role, task=agreed.task, roster=agreed.roster)
         WorkMetrics(registry, role=role, work=lambda: self._snapshot)
 
     def beat(self, runner: Runner | None) -> None:

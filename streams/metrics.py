@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from protocol.task import Task
 from streams.work import Snapshot
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600)
@@ -47,19 +46,6 @@ class WorkMetrics(Collector):
         yield CounterMetricFamily(
             f"{name}_folded_again_records", "Records taken again after such a change", value=work.folded_again
         )
-
-
-class CommonMetrics:
-    """What every role shows."""
-
-    def __init__(self, registry: CollectorRegistry, *, task: Task, roster: int) -> None:
-        info = Gauge("sotto_task_info", "The task", ["task", "revision", "task_id"], registry=registry)
-        info.labels(task.name, str(task.revision), task.id).set(1)
-        Gauge("sotto_task_end_timestamp_seconds", "End of the task's last window", registry=registry).set(
-            task.valid_until / 1000
-        )
-        Gauge("sotto_roster_version", "The roster in force", registry=registry).set(roster)
-        self.up = Gauge("sotto_dependency_up", "1 while it answers", ["dependency"], registry=registry)
 
 
 class PartyMetrics:

@@ -94,7 +94,7 @@ class Loop:
             clock=Clock(
                 wall=lambda: self.made.now, monotonic=lambda: self.monotonic, synchronised=lambda: self.synchronised
             ),
-            metrics=GatewayMetrics(CollectorRegistry()),
+            metrics=GatewayMetrics(CollectorRegistry(), self.made.trial.task, self.made.trial.roster),
         )
         self.inbox.take = self._take  # type: ignore[method-assign]
         self.mid = 0

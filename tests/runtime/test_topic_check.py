@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from ingest.main import checked
+from ingest.main import run as run_gateway
 from protocol.errors import NotReadyError
 from protocol.roster import Roster
 from protocol.task import Task
@@ -159,6 +162,7 @@ def embedded(task: Task, roster: Roster, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize(
     ("file", "run"),
     [
+        ("gateways/north-1.toml", run_gateway),
         ("parties/university.toml", run_party),
         ("collector.toml", run_collector),
     ],
@@ -166,7 +170,7 @@ def embedded(task: Task, roster: Roster, tmp_path_factory: pytest.TempPathFactor
 def test_a_role_does_not_start_on_wrong_topics(embedded: Trial, file: str, run: Callable[..., None]) -> None:
     """The whole way: files, a broker that answers, the look, the error with which the command exits with status 3."""
     with pytest.raises(TopicsError, match="has 4 partitions, the roster says 3") as caught:
-        run(embedded.directory / file, http="")
+        run(embedded.directory / file, **{"listen" if run is run_gateway else "http": ""})
     assert caught.value.exit_code == 3
 
 
@@ -178,3 +182,26 @@ def test_a_sink_does_not_start_without_its_topic(embedded: Trial, tmp_path: Path
     other.write_text(text.replace('"results.db"', f'"{tmp_path}/results.db"'))
     with pytest.raises(TopicsError, match="1 of 1 topics are not there"):
         run_sink(other, http="")
+
+
+def test_a_gateway_goes_on_while_kafka_is_away(task: Task, roster: Roster, broker: Broker) -> None:
+    """It connects after the look only; an absent Kafka is tried again, wrong topics end the gateway."""
+    connected: list[int] = []
+    stop = threading.Event()
+    connect, wrong = checked(
+        lambda: connected.append(1),  # type: ignore[arg-type,return-value]
+        check_of("gateway", "north-1", task, roster, broker),
+        stop,
+    )
+    broker.away = True
+    with pytest.raises(NotReadyError):
+        connect()
+    assert (connected, wrong, stop.is_set()) == ([], [], False)
+    broker.away = False
+    broker.topics, there = {}, broker.topics
+    with pytest.raises(TopicsError):
+        connect()
+    assert (connected, len(wrong), stop.is_set()) == ([], 1, True)
+    broker.topics = there
+    connect()
+    assert connected == [1]
