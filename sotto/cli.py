@@ -5,11 +5,13 @@ Exit status: 0 done, 1 failed while running, 2 wrong use or configuration, 3 not
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -42,6 +44,7 @@ app = typer.Typer(
 )
 
 _TRY, _RUN, _AGREE, _AFTER = "Try", "Run", "Agree", "Look after"
+_ROLES = ("gateway", "party", "collector", "sink")
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration of this role.", show_default=False)]
@@ -68,6 +71,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
@@ -82,6 +86,7 @@ def options(
 ) -> None:
     """Joint statistics over MQTT sensors, without anybody's readings."""
     manner.quiet, manner.traces = quiet, log_level == "debug"
+    manner.role = context.invoked_subcommand in _ROLES
     prefer(level=log_level, form=log_format)
     configure(log_level or "warning")
 
@@ -166,12 +171,33 @@ def _pass_on(command: object, context: typer.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit. Errors of ours are sentences on standard error."""
+    """Run the command line and exit. Errors of ours are sentences on standard error.
+
+    Without `arguments` it is the process's own command line; a role then ends the process.
+    """
     try:
         app(args=None if arguments is None else list(arguments), prog_name="sotto")
     except SottoError as error:
         fail(error)
-        sys.exit(error.exit_code)
+        code: object = error.exit_code
+    except SystemExit as end:
+        code = end.code
+    if arguments is None and manner.role:
+        _leave(code if isinstance(code, int) else int(code is not None))
+    sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carried
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once.
+
+    Python's own end waits for threads of Kafka's and MQTT's clients and frees what Faust holds: seconds, in which a
+    supervisor's patience runs out. Nothing is lost: all that counts is committed, in Kafka or in the spool, when a role
+    returns.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

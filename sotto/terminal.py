@@ -13,6 +13,7 @@ from protocol.errors import SottoError
 class _Manner:
     quiet: bool = False
     traces: bool = False
+    role: bool = False
 
 
 manner = _Manner()
