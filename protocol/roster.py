@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import itertools
 from functools import cached_property
-from typing import Annotated, Literal, NamedTuple
+from math import prod
+from typing import Annotated, Final, Literal, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, model_validator
 
-from protocol.canonical import Json, canonical, tagged_hash
+from protocol.canonical import Json, canonical, decimal_text, tagged_hash
 from protocol.errors import ConfigError
 from protocol.identity import Fingerprint, Identity, Signature, format_fingerprint, format_identity
 from protocol.task import Key, Model, Name, Task
 from protocol.units import Time
+
+LARGEST_RESULT: Final = 900_000
+"""Bytes of a window's aggregate: it is one record, and Kafka and its clients take 1,000,000 unless told otherwise."""
+_LONGEST_POINT: Final = {"outcome": "point", "count": "9" * 19, "sum_steps": "-" + "9" * 19}
+_LONGEST_SUPPRESSION: Final = {"outcome": "suppressed", "reason": "too_few_organisations"}
+_CONTRIBUTOR: Final = len('{"gateway":,"late":4294967295,"organisation":}')
 
 LabelValue = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -145,6 +152,24 @@ class Roster(Model):
             Cell(labels, measure) for labels in itertools.product(*values) for measure in range(len(task.measure_names))
         )
 
+    def result_size(self, task: Task) -> int:
+        """Return how many bytes of JSON the aggregate of one window can be (SPEC 9), up to some hundred.
+
+        Counted, not tried: a mistaken roster can have more cells than fit in memory.
+        """
+        combinations = prod(len(self.labels[label]) for label in task.labels)
+        labels = sum(
+            combinations // len(self.labels[label]) * sum(_json_size({label: value}) for value in self.labels[label])
+            for label in task.labels
+        )
+        measures = sum(
+            _json_size({"measure": name, "unit": measure.unit, "resolution": decimal_text(measure.resolution)})
+            for name, measure in task.measures.items()
+        )
+        outcome = max(_json_size(_LONGEST_POINT), _json_size(_LONGEST_SUPPRESSION | {"at_fault": list(task.party)}))
+        named = sum(_json_size([one.name, one.organisation]) + _CONTRIBUTOR for one in self.gateways.values())
+        return len(task.measures) * labels + combinations * (measures + len(task.measures) * outcome) + named
+
     def verify(self, task: Task) -> None:
         """Check that this version belongs to the task and carries the signatures that it needs.
 
@@ -161,6 +186,13 @@ class Roster(Model):
             raise ConfigError(
                 f"the roster lists values for {sorted(self.labels)}, the task's labels are {sorted(task.labels)}",
                 remedy="each label of the task needs its list of values under [labels] in the roster",
+            )
+        if self.result_size(task) > LARGEST_RESULT:
+            cells = prod(len(self.labels[label]) for label in task.labels) * len(task.measures)
+            raise ConfigError(
+                f"the roster has {cells} values in each window, which is too many: one record of Kafka holds "
+                f"{LARGEST_RESULT / 1e6:g} MB, and their results can take {self.result_size(task) / 1e6:.1f} MB",
+                remedy="fewer label values, or several tasks, each with some of the labels' values or measures",
             )
         if len(self.gateways) > task.limits.max_gateways:
             raise ConfigError(
@@ -194,6 +226,10 @@ class Roster(Model):
                 f"the roster carries {len(self.signatures)} signatures of parties, {needed} are needed",
                 remedy="one party more than may collude has to sign it: sotto roster sign",
             )
+
+
+def _json_size(document: Json) -> int:
+    return len(canonical(document))
 
 
 def _valid(identity: bytes, signature: bytes, message: bytes) -> bool:
