@@ -104,11 +104,11 @@ class Checks:
         if self.kind != "sink":
             wanted.append(("clock", self._clock))
         if self.kind == "gateway":
-            wanted += [("mqtt", self._mqtt), ("spool", self._spool)]
+            wanted += [("sources", self._sources), ("mqtt", self._mqtt), ("spool", self._spool)]
         wanted += [("kafka", self._kafka), ("topics", self._topics)]
         if self.kind == "sink":
             wanted.append(("database", self._database))
-        return [_look(name, wanted_check) for name, wanted_check in wanted]
+        return _once([_look(name, wanted_check) for name, wanted_check in wanted])
 
     @cached_property
     def task(self) -> Task:
@@ -155,6 +155,9 @@ class Checks:
         own = cast("GatewayFile", self.role.file).clock
         return probes.clock(needed=own.require_sync and own.seals_by == "wall")
 
+    def _sources(self) -> str:
+        return probes.sources(cast("GatewayFile", self.role.file), self.task, self.roster, where=self.role.path.name)
+
     def _mqtt(self) -> str:
         return probes.mqtt(cast("GatewayFile", self.role.file), where=self.role.path.name)
 
@@ -185,6 +188,16 @@ class Checks:
 
     def _database(self) -> str:
         return probes.database(cast("SinkFile", self.role.file), self.task)
+
+
+def _once(found: Sequence[Found]) -> list[Found]:
+    """Tell a fault once: a check that met the one that another has told already could not be made."""
+    told: dict[tuple[str | None, str], str] = {}
+    once = []
+    for each in found:
+        before = told.setdefault((each.where, each.detail), each.name) if each.ok is False else each.name
+        once.append(each if before == each.name else Found(name=each.name, ok=None, detail=f"needs: {before}"))
+    return once
 
 
 def _look(name: str, wanted: Callable[[], str]) -> Found:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from protocol.errors import ConfigError
-from sotto.init import write_trial
+from sotto.init import write_trial, writing
 from sotto.join import JoinRole, write_member
 from sotto.terminal import say
 
@@ -36,17 +36,18 @@ def init(
     if join is not None:
         _join(directory, join, role=role, name=name, organisation=organisation)
         return
-    write_trial(
-        directory,
-        mqtt=mqtt,
-        kafka=kafka,
-        influx=influx,
-        influx_org=influx_org,
-        influx_bucket=influx_bucket,
-        scheme=scheme,
-        parties=parties,
-        partitions=partitions,
-    )
+    with writing(directory):
+        write_trial(
+            directory,
+            mqtt=mqtt,
+            kafka=kafka,
+            influx=influx,
+            influx_org=influx_org,
+            influx_bucket=influx_bucket,
+            scheme=scheme,
+            parties=parties,
+            partitions=partitions,
+        )
     say(
         f"Wrote {directory}/: task, roster, 4 gateways, {parties} parties, collector, sink,"
         " two days of real data of 12 stations.   TRIAL"
@@ -60,7 +61,8 @@ def _join(directory: Path, task: Path, *, role: JoinRole | None, name: str | Non
         raise ConfigError(
             "--join needs --role and --name", remedy="Like: --join task.toml --role gateway --name north-1"
         )
-    joined = write_member(directory, task, role=role, name=name or "collector", organisation=organisation)
+    with writing(directory):
+        joined = write_member(directory, task, role=role, name=name or "collector", organisation=organisation)
     if role == "gateway":
         say(f"Wrote {joined.file} and the key {joined.key.name} (mode 0600, made here, never send it).")
         say(f"Send {joined.card} (public) to whoever keeps the roster.  By telephone: sotto keys show {joined.card}")

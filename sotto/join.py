@@ -46,6 +46,10 @@ def write_member(
     if file.exists():
         raise ConfigError(f"there is a file {file} already", remedy="Choose a new directory; nothing was written.")
     key = directory / f"{name}.key"
+    if role == "party" and name not in task.party:
+        raise ConfigError(
+            f"{name} is no party of {task.name}", remedy=f"Its parties are: {', '.join(task.party_names)}."
+        )
     if role != "gateway":
         text = _operator_text(task, role=role, name=name)
     elif organisation is None:

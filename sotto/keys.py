@@ -28,7 +28,7 @@ def new(
     *,
     folder: Annotated[Path, typer.Option("--dir", help="Where to write both files.")] = Path(),
     sealing: Annotated[
-        Literal["mlkem768-x25519", "x25519"], typer.Option(help="As [scheme] sealing in the task.")
+        Literal["mlkem768-x25519", "x25519"], typer.Option(help="As \\[scheme] sealing in the task.")
     ] = "mlkem768-x25519",
 ) -> None:
     """Make a key: NAME.key (secret, it never leaves this machine) and NAME.card (public)."""

@@ -67,6 +67,16 @@ def operator_key(key: KeyFile, task: Task, roster: Roster, *, kind: str, name: s
     return ""
 
 
+def sources(file: GatewayFile, task: Task, roster: Roster, *, where: str) -> str:
+    """Check that each [[source]] gives the task's labels, and no measure that the task does not have."""
+    with needs("gateway"):
+        from ingest.decode import SourceDecoder  # noqa: PLC0415  each role is installed by itself
+
+    for source in file.source:
+        SourceDecoder(source, task, roster, where=where)
+    return f"{len(file.source)}"
+
+
 def clock(*, needed: bool) -> str:
     """Check that the system clock is set by NTP or the like."""
     from ingest.clock import synchronised  # noqa: PLC0415  plain Python, in every installation

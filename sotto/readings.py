@@ -22,6 +22,7 @@ from protocol.errors import ConfigError
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _PLACE = re.compile(r"\{([^{}]*)\}")
+_WILD = re.compile(r"[+#\x00]")
 _NOT_IN_A_LEVEL = re.compile(r"[/+#\x00]")
 
 
@@ -44,6 +45,12 @@ def read_messages(
     """
     parts = _PLACE.split(pattern)  # text, name, text, name, ..., text
     in_topic = parts[1::2]
+    if not pattern or any(_WILD.search(text) for text in parts[0::2]):
+        raise ConfigError(
+            "a message cannot be published to this topic",
+            where="--topic",
+            remedy="+ and # are for subscribing. Write the topic, with column names in braces: 'air/{area}/{station}'.",
+        )
     messages = []
     with _opened(path) as file:
         reader = csv.DictReader(file)

@@ -39,7 +39,7 @@ class _Given(NamedTuple):
 def topics(
     file: Annotated[Path, typer.Argument(help="task.toml, or the file of any role.", show_default=False)],
     *,
-    kafka: Annotated[str | None, typer.Option(help="HOST:PORT; default: [kafka] of the role's file.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="HOST:PORT; default: \\[kafka] of the role's file.")] = None,
     partitions: Annotated[int | None, typer.Option(min=1, max=1024, help="Default: as the roster says.")] = None,
     roster: Annotated[Path | None, typer.Option(help="Default: roster.toml beside the task.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands, change nothing.")] = False,
@@ -53,7 +53,11 @@ def topics(
     plans = plan(given.task, given.topics, partitions=number)
     server = kafka or (given.kafka.bootstrap_servers[0] if given.kafka else "HOST:PORT")
     if acls:
-        for rule in rules(given.task, given.topics, given.roster):
+        granted = list(rules(given.task, given.topics, given.roster))
+        logins = list(dict.fromkeys(rule.principal for rule in granted))
+        if only is not None and only not in logins:
+            raise ConfigError(f"--only: there is no role {only}", remedy=f"There are: {', '.join(logins)}.")
+        for rule in granted:
             if only in (None, rule.principal):
                 answer(acl_command(rule, server=server))
         return

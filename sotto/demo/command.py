@@ -16,6 +16,7 @@ from sotto.demo.place import Wanted
 from sotto.demo.run import Options, run
 from sotto.demo.screen import choose_screen
 from sotto.demo.summary import document, lines, passed
+from sotto.init import writing
 
 HOURS_IN_SAMPLE = 47
 """From the first reading of the sample to its last."""
@@ -67,6 +68,7 @@ def demo(
     for line in lines(outcome):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
-        json_file.write_text(json.dumps(document(outcome), indent=2) + "\n", encoding="utf-8")
+        with writing(json_file):
+            json_file.write_text(json.dumps(document(outcome), indent=2) + "\n", encoding="utf-8")
     if not passed(outcome):
         raise typer.Exit(1)

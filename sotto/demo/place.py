@@ -6,14 +6,17 @@ is copied to `DIR/run` and the copy is pointed at them; the files of its owner s
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.errors import ConfigError
-from sotto.init import RoleFile, Trial, is_trial, write_trial
+from sotto.init import RoleFile, Trial, is_trial, write_trial, writing
 
 DEFAULT = Path("sotto-demo")
 RUN = "run"
@@ -50,9 +53,7 @@ class Wanted:
 def checked(directory: Path | None, wanted: Wanted) -> Path:
     """Return the directory to use. Raises ConfigError for one that is not a trial, or that `wanted` does not fit."""
     if directory is None:
-        if DEFAULT.exists() and not is_trial(DEFAULT):
-            raise _not_ours(DEFAULT)
-        return DEFAULT
+        directory, wanted = DEFAULT, Wanted()  # written anew, so it may have been anything
     if directory.is_dir() and any(directory.iterdir()):
         if not is_trial(directory):
             raise _not_ours(directory)
@@ -64,10 +65,33 @@ def checked(directory: Path | None, wanted: Wanted) -> Path:
     return directory
 
 
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Make the directory and hold it; another demo there would delete the files of this one while it runs.
+
+    The system lets go of the lock with the process, however that ends. Raises ConfigError when somebody holds it.
+    """
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        held = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"a demo is running in {directory}", remedy="Wait for its end, or name another one: sotto demo DIR"
+            ) from None
+        yield
+    finally:
+        with suppress(OSError):
+            directory.rmdir()  # only where nothing was written
+        os.close(held)
+
+
 def prepare(directory: Path, *, own: bool, servers: Servers, wanted: Wanted) -> Trial:
     """Make the files of this run. `own`: the directory is the demo's own and is written anew each time."""
     if own and directory.exists():
-        shutil.rmtree(directory)
+        _empty(directory)
     if not directory.exists() or not any(directory.iterdir()):
         return _write(directory, servers, wanted)
     run = directory / RUN
@@ -75,6 +99,15 @@ def prepare(directory: Path, *, own: bool, servers: Servers, wanted: Wanted) -> 
         shutil.rmtree(run)
     shutil.copytree(directory, run, ignore=shutil.ignore_patterns(RUN, "state", "logs", "results.db*"))
     return _pointed(run, servers)
+
+
+def _empty(directory: Path) -> None:
+    """Remove what is in a directory. The directory stays, since it is locked."""
+    for each in directory.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def _write(directory: Path, servers: Servers, wanted: Wanted) -> Trial:

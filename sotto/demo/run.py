@@ -26,11 +26,11 @@ from sotto.demo.child import FETCH_WAIT
 from sotto.demo.children import Brokers, Child, Children
 from sotto.demo.compare import Tally, compare
 from sotto.demo.outcomes import Found, InfluxResults, Results, SqliteResults
-from sotto.demo.place import Servers, Wanted, checked, prepare
+from sotto.demo.place import Servers, Wanted, alone, checked, prepare
 from sotto.demo.plain import MEASURE_COLUMNS, Due, Plain, compute
 from sotto.demo.scene import AREA, GATEWAY, LABEL, MEASURE, Progress, Setting
 from sotto.demo.screen import Screen
-from sotto.init import Trial
+from sotto.init import Trial, writing
 from sotto.readings import Message, read_messages
 from sotto.replay import Pace, Publisher
 
@@ -84,10 +84,11 @@ def run(options: Options, screen: Screen) -> Outcome:
             f"--influx needs the token in the environment variable {TOKEN}",
             remedy=f"export {TOKEN}=...   (InfluxDB 1.x: user:password). It needs read and write on the bucket.",
         )
-    directory.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        # The brokers' addresses stand in the files of the trial, so their log is there before its directory is.
-        staging = Path(tempfile.mkdtemp(prefix=".sotto-demo-", dir=directory.parent))
+        stack.enter_context(alone(directory))
+        # The brokers' addresses stand in the files of the trial, so their log is there before its files are.
+        with writing(directory.parent):
+            staging = Path(tempfile.mkdtemp(prefix=".sotto-demo-", dir=directory.parent))
         stack.callback(shutil.rmtree, staging, ignore_errors=True)
         children = stack.enter_context(Children(staging / "logs"))
         stack.enter_context(screen)
@@ -144,6 +145,7 @@ class _Demo:
         self._all_there: float | None = None
 
     def run(self, brokers: Brokers | None) -> Outcome:
+        self._reach()
         self._create_topics(brokers)
         roles = self._start_roles()
         self._wait_ready(roles)
@@ -171,6 +173,12 @@ class _Demo:
             labels=self._task.labels,
             span=(self._plain.windows[0], self._plain.windows[-1] + self._task.window.size),
         )
+
+    def _reach(self) -> None:
+        """Say at once that a given server does not answer or refuses the token, and not after waiting for the roles."""
+        if self._options.mqtt is not None:
+            Publisher(self._options.mqtt).close()
+        self._results.read()
 
     def _create_topics(self, brokers: Brokers | None) -> None:
         topics = Topics.of(self._task, self._servers.topic_prefix)

@@ -69,5 +69,5 @@ def lines(outcome: Outcome) -> list[str]:
         said.append(f"Nothing new came for a while. What did a role wait for? {logs}/*.log")
     said.append(f"Files and logs: {outcome.directory}   Results: {outcome.results}")
     if passed(outcome):
-        said.append("Next: docs/first-deployment.md, or files to change: sotto init air; sotto demo air")
+        said.append("Next: docs/first-deployment.md, or files to change: sotto init DIR; sotto demo DIR")
     return said

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigError
-from sotto.demo.place import Servers, Wanted, checked, prepare, with_keys
+from sotto.demo.place import Servers, Wanted, alone, checked, prepare, with_keys
 from sotto.init import Trial
 
 SERVERS = Servers(mqtt="mqtt://127.0.0.1:5", kafka="127.0.0.1:6", mqtt_version="3.1.1", kafka_api_version="2.3")
@@ -62,3 +62,23 @@ def test_keys_are_set_in_one_section_only() -> None:
     """Values that were there are replaced, comments and other sections stay."""
     text = '[a]\nurl = "1"\n# url = "2"\n[b]\nurl = "3"\n'
     assert with_keys(text, "a", {"url": '"9"'}) == '[a]\nurl = "9"\n# url = "2"\n[b]\nurl = "3"\n'
+
+
+def test_a_second_demo_does_not_take_the_directory_of_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would delete the running one's files. Once that has ended, it may; and what was empty does not stay."""
+    monkeypatch.chdir(tmp_path)
+    directory = checked(None, Wanted())
+    with alone(directory):
+        prepare(directory, own=True, servers=SERVERS, wanted=Wanted())
+        (directory / "results.db").write_text("of the first")
+        with pytest.raises(ConfigError, match="a demo is running"), alone(directory):
+            pass
+        assert (directory / "results.db").read_text() == "of the first"
+    with alone(directory):
+        prepare(directory, own=True, servers=SERVERS, wanted=Wanted())
+        assert not (directory / "results.db").exists()
+    with alone(tmp_path / "new"):
+        pass
+    assert not (tmp_path / "new").exists()

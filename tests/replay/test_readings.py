@@ -84,3 +84,12 @@ def test_every_cell_gives_valid_json_that_says_the_same(tmp_path_factory: pytest
     (message,) = read_messages(path, pattern="t", columns=["x"])
     value = json.loads(message.payload, parse_float=str, parse_int=str)["x"]
     assert value == (cell or None)
+
+
+@pytest.mark.parametrize("pattern", ["", "air/#", "+/{x}"])
+def test_a_topic_that_only_a_subscriber_can_have_is_refused(tmp_path: Path, pattern: str) -> None:
+    """Before anything is published."""
+    path = tmp_path / "table.csv"
+    path.write_text("time,x\n2016-12-28T00:00:00,1\n")
+    with pytest.raises(ConfigError, match="cannot be published"):
+        read_messages(path, pattern=pattern)

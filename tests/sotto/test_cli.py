@@ -236,3 +236,61 @@ def test_check_refuses_what_is_no_role(trial: Trial, tmp_path: Path, capsys: pyt
     (tmp_path / "x.toml").write_text("a = 1\n")
     assert run("check", tmp_path / "x.toml") == 2
     assert "is not the configuration of a role" in capsys.readouterr().err
+
+
+def test_check_finds_a_source_that_does_not_fit_the_task(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """A label or measure that the gateway would refuse at its start is not "ok" before it."""
+    gateway = next(role.path for role in trial.roles if role.name == "north-1")
+    text = gateway.read_text().replace("127.0.0.1:9092", "127.0.0.1:1").replace("127.0.0.1:1883", "127.0.0.1:1")
+    for before, after, said in (("no2  ", "ozone", 'the measure "ozone"'), ("area  ", "zone  ", "has the labels")):
+        gateway.write_text(text.replace(f"\n{before}", f"\n{after}"))
+        assert run("check", gateway, "--json") == 3
+        results = {each["name"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
+        assert said in results["sources"]["detail"]
+
+
+def test_check_tells_a_fault_once(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """A task that cannot be read keeps several checks from being made; it is one error."""
+    trial.task.write_text(trial.task.read_text().replace("min_organisations = 3", "min_organisations = 2"))
+    party = next(role.path for role in trial.roles if role.kind == "party")
+    party.write_text(party.read_text().replace("127.0.0.1:9092", "127.0.0.1:1"))
+    assert run("check", party) == 3
+    text = capsys.readouterr().out
+    assert text.count("below 3 is refused") == 1
+    assert "not looked at: roster (needs: task)" in text
+
+
+def test_acls_of_a_role_that_is_not_there(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name is an error, not an empty list of rules."""
+    assert run("topics", trial.task, "--acls", "--only", "north-9") == 2
+    assert "north-1" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_an_error_and_not_a_trace(
+    trial: Trial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a file lies in the way; so it is without rights."""
+    assert run("init", trial.task / "air") == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert run("demo", trial.task / "air") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_nobody_joins_as_a_party_that_the_task_does_not_name(
+    trial: Trial, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The task's parties are listed, and nothing is written."""
+    assert run("init", tmp_path / "j", "--join", trial.task, "--role", "party", "--name", "nobody") == 2
+    assert "city-it" in capsys.readouterr().err
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "section"), [(("keys", "new"), "[scheme] sealing"), (("topics",), "[kafka] of the role")]
+)
+def test_help_keeps_what_stands_in_brackets(
+    command: tuple[str, ...], section: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich takes an unescaped [name] for markup and drops it."""
+    assert run(*command, "--help") == 0
+    assert section in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
