@@ -30,6 +30,9 @@ Kind: TypeAlias = Literal["gateway", "party", "collector", "sink"]
 
 SUITE: Final = "mlkem768-x25519"
 MARKER: Final = "TRIAL"
+TLS_KEYS: Final = (
+    "# With TLS also tls_ca (else the system's certificates), tls_cert and tls_key; api_version: embedded brokers."
+)
 SAMPLE: Final = "beijing-air-2016-12-28_29.csv.gz"
 _MARKER_TEXT: Final = (
     "A trial written by `sotto init`. The keys of all roles lie in this folder, on one machine: whoever reads it can\n"
@@ -274,6 +277,7 @@ def _sink_text(kafka: str, *, influx: str | None, org: str, bucket: str, measure
             f"org    = {quoted(org)}\n"
             f"bucket = {quoted(bucket)}                        # its retention must reach back to valid_from\n"
             'token  = "env:SOTTO_INFLUX_TOKEN"        # needs write on the bucket\n'
+            "# With https also tls_ca, else the system's certificates.\n"
             f"{name}"
         )
     return fill("sink.toml", {"task": '"task.toml"', "kafka": kafka, "store": store, "listen": _listen(9752)})
@@ -286,10 +290,14 @@ def _kafka_text(task: Task, *, kafka: str, prefix: str | None, api_version: str 
     ]
     if not is_loopback(host_and_port(kafka)[0]):
         lines.append("allow_plaintext   = true                 # Kafka is not on this machine; for the real thing: SSL")
+    else:
+        lines.append("# allow_plaintext = false                # true: to another machine without encryption")
     if api_version is not None:
         lines.append(
             f"api_version       = {quoted(api_version)}                # the embedded broker cannot be asked for it"
         )
+    lines.append('# sasl_mechanism  = "SCRAM-SHA-512"      # of a login: beside sasl_username and sasl_password')
+    lines.append(TLS_KEYS)
     lines.append('# session_timeout = "6s"                 # so soon another worker takes over from a dead one')
     if prefix is None:
         lines.append(f"# topic_prefix    = {quoted(f'sotto.{task.name}.')} # the same for all roles")

@@ -14,7 +14,7 @@ from protocol.task import Task
 from protocol.topics import Topics
 from runtime.files import load
 from runtime.keyfiles import write_new_key
-from sotto.init import fill, quoted, write
+from sotto.init import TLS_KEYS, fill, quoted, write
 
 JoinRole: TypeAlias = Literal["gateway", "party", "collector"]
 
@@ -96,6 +96,8 @@ def _operator_text(task: Task, *, role: JoinRole, name: str) -> str:
             f"sasl_username     = {quoted(name)}",
             'sasl_password     = "file:kafka.password"',
             '# sasl_mechanism  = "SCRAM-SHA-512"',
+            "# allow_plaintext = false                # true: to another machine without encryption",
+            TLS_KEYS,
             '# session_timeout = "6s"                 # so soon another worker takes over from a dead one',
             f"# topic_prefix    = {quoted(Topics.of(task).prefix)} # the same for all roles",
         ]

@@ -6,8 +6,9 @@ import csv
 import random
 import re
 import stat
+import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from protocol.task import Task
 from protocol.topics import Topics
 from runtime.files import load, loads
 from runtime.keyfiles import read_cards, read_key
+from runtime.sections import LogSection
 from sinks.config import SinkFile
 from sotto.init import MEMBERS, Trial, is_trial, write_trial
 from sotto.join import write_member
@@ -31,6 +33,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "collector": CollectorFile,
     "sink": SinkFile,
 }
+REPOSITORY = Path(__file__).resolve().parents[2]
 _DEFAULT_LINE = re.compile(r"^# (?=\[[a-z_.]+\]|[a-z_]+ *=)", re.MULTILINE)
 
 
@@ -106,6 +109,102 @@ def test_every_section_with_defaults_is_shown(trial: Trial) -> None:
                 role.kind,
                 name,
             )
+
+
+def keys_not_shown(text: str, model: type[BaseModel]) -> list[str]:
+    """Return the keys of a model, tables within tables included, that a file shows nowhere in their table.
+
+    A key with a plain default has a line, commented or not; one without a value to show is named in a comment.
+    """
+    sections: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        if header := re.match(r"(?:# )?\[+([a-z_]+)[a-z_.]*\]+", line):  # [source.labels] belongs to source
+            name = header[1]
+        sections[name] = sections.get(name, "") + line + "\n"
+    missing = []
+    for key, field in model.model_fields.items():
+        inner = _models_in(field.annotation)
+        if not inner:
+            missing += _not_shown(sections[""], {key: field})
+        elif key == "log" and model is not GatewayFile:
+            fields = {name: each for name, each in LogSection.model_fields.items() if name != "topics"}
+            missing += [f"log.{each}" for each in _not_shown(sections[key], fields)]  # only a gateway logs topics
+        elif key in sections:
+            missing += [f"{key}.{each}" for one in inner for each in _not_shown(sections[key], one.model_fields)]
+        elif not field.is_required() and field.default is not None:
+            missing.append(key)
+    return missing
+
+
+def _not_shown(text: str, fields: dict[str, Any]) -> list[str]:
+    missing = []
+    for name, field in fields.items():
+        key = field.alias or name
+        plain = not field.is_required() and field.default is not None
+        is_table = _models_in(field.annotation)
+        line = rf"^(?:# )?(?:\[source\.)?{key}\]? *(?:=|$|#)|{{[^}}]*\b{key} *=" if plain else rf"\b{key}\b"
+        if not re.search(line, text, re.MULTILINE):
+            missing.append(key)
+        for one in is_table:
+            missing += _not_shown(text, one.model_fields)
+    return missing
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for each in get_args(annotation) for model in _models_in(each)]
+
+
+def test_every_key_is_shown_where_it_goes(trial: Trial, tmp_path: Path) -> None:
+    """A key that no file shows is a key that nobody finds."""
+    files = {role.path: _MODELS[role.kind] for role in trial.roles} | {trial.task: Task}
+    for role, name in (("gateway", "harbour-1"), ("party", "university"), ("collector", "collector")):
+        joined = write_member(tmp_path / role, trial.task, role=role, name=name, organisation="harbour")  # type: ignore[arg-type]
+        files[joined.file] = _MODELS[role]
+    influx = write_trial(tmp_path / "influx", influx="http://127.0.0.1:8086")
+    files[influx.directory / "sink.toml"] = SinkFile
+    missing = {path.name: found for path, model in files.items() if (found := keys_not_shown(path.read_text(), model))}
+    assert missing == {}
+
+
+def test_a_key_that_is_not_shown_is_found(trial: Trial) -> None:
+    """The test above notices a line that is taken away, also inside of a table."""
+    text = (trial.directory / "gateways" / "north-1.toml").read_text()
+    for key, where in (("max_idle", "batch.max_idle"), ("time_format", "source.time_format"), ("level", "log.level")):
+        without = re.sub(rf"^# {key} .*\n", "", text, flags=re.MULTILINE)
+        assert without != text
+        assert keys_not_shown(without, GatewayFile) == [where]
+
+
+def test_every_sample_in_the_documents_loads(tmp_path: Path) -> None:
+    """Each ```toml block of a document is a file that loads, or has only tables and keys that there are."""
+    known = [_names(model) for model in (*_MODELS.values(), Task, Roster)]
+    for document in _documents():
+        for block in re.findall(r"^```toml\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+            keys = set(tomllib.loads(block))
+            assert any(keys <= names for names in known), (document.name, keys)
+            if "format" in keys:
+                path = tmp_path / "sample.toml"
+                path.write_text(block)
+                kind = kind_of(path)
+                loads(block, Task if kind == "task" else _MODELS[kind], path=path)
+
+
+def _documents() -> list[Path]:
+    """Return all Markdown files of the repository, without what is installed into it."""
+    ours = REPOSITORY.glob("[!.]*")
+    return [path for one in ours for path in ([one] if one.suffix == ".md" else sorted(one.rglob("*.md")))]
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    """Return the names of a model's tables and keys, and of the keys in its tables: a sample may be either."""
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        for inner in _models_in(field.annotation):
+            names |= set(inner.model_fields)
+    return names
 
 
 def test_influx_takes_its_token_from_the_environment(tmp_path: Path) -> None:
