@@ -141,10 +141,11 @@ class Assembly:
         return known.seal.late if known is not None and known.seal is not None else 0
 
     def _seal(self, gateway: _Gateway, seal: SealSeen) -> None:
-        if gateway.seal is None:
+        """A cold seal says that there is no contribution: it contradicts none, and gives way to one (SPEC 6.4)."""
+        if gateway.seal is None or (gateway.seal.cold and not seal.cold):
             gateway.seal = seal
             self._complete(gateway)
-        elif gateway.seal.contribution != seal.contribution:
+        elif not seal.cold and gateway.seal.contribution != seal.contribution:
             self._blame(gateway, "two_seals")
 
     def _batch(self, gateway: _Gateway, batch: BatchSums) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +24,8 @@ from streams.metrics import PartyMetrics
 from streams.root import Root
 
 _log = structlog.get_logger("sotto.party")
+
+_REMEMBERED_SEALS: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class RootFold(Fold):
         self._heard: dict[int, int] = {}
         self._mine: dict[int, Manifest] = {}
         self._now = 0
+        self._seals: dict[tuple[int, str], bytes] = {}
         self.root = Root(
             task=seat.task,
             roster=seat.roster,
@@ -119,6 +123,7 @@ class RootFold(Fold):
             self._heard.setdefault(window, now)
         if isinstance(found, SealSeen):
             self._metrics.last_seal.labels(found.gateway).set(found.sealed_at / 1000)
+            self._see_seal(window, found)
         return self.root.contribution(window, found, offset=record.offset, at=record.timestamp, now=now)
 
     def _take_control(self, record: Record, now: int) -> list[ControlRecord]:
@@ -189,8 +194,6 @@ class RootFold(Fold):
         if missing:
             _log.warning("deadline_passed", window=self._at(manifest.window), without=sorted(missing))
         for fault in manifest.faults:
-            if fault.reason == "two_seals":
-                self._metrics.duplicate_identity.labels(fault.gateway).inc()
             _log.error("gateway_at_fault", gateway=fault.gateway, reason=fault.reason, window=self._at(manifest.window))
 
     def _states(self, manifest: Manifest, now: int) -> dict[str, str]:
@@ -201,6 +204,22 @@ class RootFold(Fold):
         windows = self.root.status(now)["windows"]
         here = [one for one in windows if one["window"] == manifest.window]
         return {one["name"]: one["state"] for state in here for one in state["gateways"]}
+
+    def _see_seal(self, window: int, seal: SealSeen) -> None:
+        """Notice two devices with one key, also when the window has long ended over the seal that came first."""
+        if seal.cold:
+            return
+        first = self._seals.setdefault((window, seal.gateway), seal.contribution)
+        if first != seal.contribution:
+            self._metrics.duplicate_identity.labels(seal.gateway).inc()
+            _log.error(
+                "two_seals",
+                gateway=seal.gateway,
+                window=self._at(window),
+                remedy="Do two devices use this gateway's key, or an old copy of its state? Stop one of them.",
+            )
+        if len(self._seals) > _REMEMBERED_SEALS:
+            del self._seals[next(iter(self._seals))]
 
     def _see_manifest(self, manifest: Manifest, *, new: bool) -> None:
         if new:

@@ -275,6 +275,17 @@ def test_nobody_waits_for_a_cold_or_faulty_gateway(feed: Feed) -> None:
     assert manifest.faults == (Fault(gateway="south-1", reason="unequal_copies"),)
 
 
+@pytest.mark.parametrize("cold_first", [True, False])
+def test_a_cold_seal_gives_way_to_a_contribution(feed: Feed, cold_first: bool) -> None:
+    """A gateway that lost its state cannot know that it had sealed the window: what it had sealed counts."""
+    cold, whole = feed.make_seal("east-1", {}, cold=True), feed.make_seal("east-1", {1: 1})
+    seals = [cold, whole] if cold_first else [whole, cold]
+    assembly = held(feed, feed.make_batch("east-1", 0), *seals)
+    assert assembly.state("east-1") == "complete"
+    assert [entry.contribution for entry in assembly.entries()] == [whole.contribution]
+    assert assembly.faults() == ()
+
+
 def test_an_empty_window_is_a_contribution(feed: Feed) -> None:
     """A seal without segments says that there were no readings: its organisation is not absent."""
     assembly = held(feed, feed.make_seal("east-1", {}))

@@ -256,6 +256,25 @@ def test_kafkas_time_of_a_record_may_be_anything(at: int) -> None:
     assert shown(trial, town, START)[0] == (4, 40)
 
 
+def test_a_clone_is_noticed_also_after_its_window_has_ended() -> None:
+    """The first seal counts if the window has ended over it; the second one is an alarm all the same."""
+    trial = make_trial()
+    town = Town(trial, now=AFTER)
+    names = list(trial.roster.gateways)
+    gateways = [Gateway(trial, name, town) for name in names]
+    for gateway in gateways:
+        town.send(gateway.batch(START, [(0, 10)]) + gateway.seal(START))
+    town.settle()
+    assert town.aggregates()[START].gateways == 4
+    clone = Gateway(trial, names[0], town, epoch=2)
+    town.send(clone.batch(START, [(0, 1)]) + clone.seal(START))
+    town.settle()
+    assert shown(trial, town, START)[0] == (4, 40)
+    for party in trial.task.party_names:
+        assert town.count(party, "sotto_party_duplicate_identity_total", gateway=names[0]) == 1
+        assert town.count(party, "sotto_party_duplicate_identity_total", gateway=names[1]) == 0
+
+
 def test_a_silent_gateway_is_left_out_at_the_deadline_and_named() -> None:
     """The others do not wait for ever, and what is released says who is absent."""
     trial = make_trial()
