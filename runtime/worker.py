@@ -69,7 +69,8 @@ def run_worker(
             runner.run(job.run())
     finally:
         if job.stuck:
-            os._exit(0 if job.failure is None else getattr(job.failure, "exit_code", 1))  # a thread of Faust's that does not end keeps the process
+            # A thread of Faust's that does not end would keep the process.
+            os._exit(0 if job.failure is None else getattr(job.failure, "exit_code", 1))
 
 
 class _Until:
