@@ -159,8 +159,8 @@ class Assembly:
             return  # had before: a reading counts once
         segment.cores[batch.sequence] = batch.core_hash
         if gateway.whole is not None:
-            if self._named(gateway, batch.epoch):
-                self._blame(gateway, "not_canonical")  # a batch beyond those that the seal counted
+            # a batch beyond those that the seal counted, or of an epoch of which it does not know
+            self._blame(gateway, "not_canonical" if self._named(gateway, batch.epoch) else "two_seals")
             return
         try:
             numbers = [self._cells[cell] for cell in batch.cells]
@@ -182,6 +182,10 @@ class Assembly:
         """Find out whether the seal's segments are all there; if so, add them up and drop the parts."""
         seal = gateway.seal
         if seal is None or seal.cold or gateway.fault is not None or gateway.whole is not None:
+            return
+        if gateway.segments.keys() - {segment.epoch for segment in seal.segments}:
+            # Another device uses the key, or the gateway has lost its state: these readings would be missing.
+            self._blame(gateway, "two_seals")
             return
         parts = [nothing(self._held)]
         for named in seal.segments:

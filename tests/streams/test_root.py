@@ -218,11 +218,11 @@ def test_repeated_batches_count_once(feed: Feed) -> None:
 
 
 def test_a_seal_names_the_segments_of_all_its_epochs(feed: Feed) -> None:
-    """A restarted gateway seals both segments; batches of an epoch that the seal does not name are left out."""
-    batches = [feed.make_batch("east-1", 0, number=number, cells=(number,)) for number in (1, 2, 3)]
-    assembly = held(feed, *batches[:2], feed.make_seal("east-1", {1: 1, 3: 1}))
+    """A restarted gateway seals both segments, and both are waited for."""
+    first, second = (feed.make_batch("east-1", 0, number=number, cells=(number,)) for number in (1, 3))
+    assembly = held(feed, first, feed.make_seal("east-1", {1: 1, 3: 1}))
     assert assembly.state("east-1") == "incomplete"
-    assembly.add(batches[2])
+    assembly.add(second)
     contents = assembly.contents(assembly.entries())
     assert contents is not None
     assert contents["east-1"].cells.tolist() == [1, 3]
@@ -284,6 +284,19 @@ def test_a_cold_seal_gives_way_to_a_contribution(feed: Feed, cold_first: bool) -
     assert assembly.state("east-1") == "complete"
     assert [entry.contribution for entry in assembly.entries()] == [whole.contribution]
     assert assembly.faults() == ()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (1, 0, 2)])
+def test_a_seal_that_does_not_know_of_an_epoch_is_a_fault(feed: Feed, order: tuple[int, ...]) -> None:
+    """Two devices that share the messages of one session, or a lost state: one epoch's readings would be missing."""
+    records = [
+        feed.make_batch("east-1", 0, number=1),
+        feed.make_batch("east-1", 0, number=2),
+        feed.make_seal("east-1", {2: 1}),
+    ]
+    assembly = held(feed, *(records[number] for number in order))
+    assert assembly.faults() == (Fault(gateway="east-1", reason="two_seals"),)
+    assert assembly.entries() == ()
 
 
 def test_an_empty_window_is_a_contribution(feed: Feed) -> None:
