@@ -235,15 +235,15 @@ def check_membership(config: GatewayFile, roster: Roster, key: KeyFile, *, where
         raise ConfigError(
             f"roster {roster.version} has no gateway {config.name} of {config.organisation}: {config.name} {belongs}",
             where=where,
-            remedy=f"In it are: {', '.join(roster.gateways)}. A gateway is added by: sotto roster add",
+            remedy=f"In it are: {', '.join(roster.gateways)}. Whoever keeps the roster adds it from its card.",
         )
     if entry.identity != key.public_identity:
         raise ConfigError(
             f"gateway {config.name} is in roster {roster.version} with another key: "
             f"{format_identity(entry.identity)}, here {format_identity(key.public_identity)}",
             where=where,
-            remedy="Was this device replaced? Your organisation signs the new key, nobody else is needed:\n"
-            f"sotto keys sign {config.name}.card",
+            remedy="Was this device replaced? Its new card has to be signed by your organisation and put into the roster.\n"
+            "Or take the key that the roster names back from its backup.",
         )
 
 

@@ -180,7 +180,8 @@ class Roster(Model):
             raise ConfigError(
                 "the task is not the one that the roster belongs to",
                 remedy=f"here {task.id}, roster {self.task}. Shares for another task cannot be added up.\n"
-                "    Get the agreed file from whoever invited you, and compare: sotto task id task.toml",
+                "    Get the agreed file from whoever invited you, and compare: sotto task id task.toml\n"
+                "    In a trial of your own a changed task needs a new roster: sotto init writes both",
             )
         if set(self.labels) != set(task.labels):
             raise ConfigError(
@@ -212,7 +213,8 @@ class Roster(Model):
             if not _valid(organisation.identity, signed, statement):
                 raise ConfigError(
                     f'the signature of organisation "{gateway.organisation}" under gateway "{gateway.name}" is wrong',
-                    remedy="the organisation signs its gateways itself: sotto keys sign",
+                    remedy="the organisation signs its gateways itself; the roster or a key was changed after that.\n"
+                    "    In a trial: sotto init writes another one, with everything signed",
                 )
         for name, signature in self.signatures.items():
             if name not in task.party or not _valid(task.party[name].identity, signature, self.statement):
@@ -224,7 +226,7 @@ class Roster(Model):
         if len(self.signatures) < needed:
             raise ConfigError(
                 f"the roster carries {len(self.signatures)} signatures of parties, {needed} are needed",
-                remedy="one party more than may collude has to sign it: sotto roster sign",
+                remedy="one party more than may collude has to sign it. In a trial: sotto init writes a signed one",
             )
 
 

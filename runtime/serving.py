@@ -1,7 +1,7 @@
 """The health pages of a role: /metrics, /healthz, /readyz and /status, by default on loopback only.
 
 /healthz says whether the loop turns, /readyz whether this role may do its work (never red because somebody else is
-away), /status what `sotto status` shows, /metrics what Prometheus reads. None of them shows a reading or a share.
+away), /status what the role is waiting for, /metrics what Prometheus reads. None of them shows a reading or a share.
 """
 
 from __future__ import annotations

@@ -21,5 +21,5 @@ def needs(extra: str) -> Iterator[None]:
             raise
         raise ConfigError(
             f'this installation has no "{extra}" part: {missing} is missing',
-            remedy=f'Run, in the same virtual environment: pip install "sotto-streams[{extra}]"',
+            remedy=f"Run, in the same virtual environment and in Sotto's directory: pip install '.[{extra}]'",
         ) from error

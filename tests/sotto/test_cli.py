@@ -96,7 +96,7 @@ def test_help_needs_nothing_of_any_role() -> None:
     refused = sotto("party", "party.toml")
     assert refused.returncode == 2
     assert 'this installation has no "party" part' in refused.stderr
-    assert 'pip install "sotto-streams[party]"' in refused.stderr
+    assert "pip install '.[party]'" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
