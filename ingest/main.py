@@ -242,7 +242,7 @@ def check_membership(config: GatewayFile, roster: Roster, key: KeyFile, *, where
             f"gateway {config.name} is in roster {roster.version} with another key: "
             f"{format_identity(entry.identity)}, here {format_identity(key.public_identity)}",
             where=where,
-            remedy="Was this device replaced? Its new card has to be signed by your organisation and put into the roster.\n"
+            remedy="Was this device replaced? Your organisation has to sign its new card, and the roster to name it.\n"
             "Or take the key that the roster names back from its backup.",
         )
 

@@ -169,7 +169,8 @@ class Brokers:
                 "the embedded brokers did not start",
                 where=str(self.child.log),
                 remedy=f"Their last lines:\n{self.child.last_lines() or '(none)'}\n"
-                "They need the extra [demo]: pip install '.[demo]', in Sotto's directory. Or use other servers: --mqtt, --kafka.",
+                "They need the extra [demo]: pip install '.[demo]', in Sotto's directory.\n"
+                "Or use other servers: --mqtt, --kafka.",
             )
         answer: dict[str, Any] = json.loads(line)
         return answer
