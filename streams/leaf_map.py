@@ -60,7 +60,6 @@ class LeafMap(Map):
             return ()
         self._metrics.rows.inc(found.rows)
         if found.fault is not None:
-            self._metrics.faults.labels(found.gateway, found.fault).inc()
             _log.error("gateway_at_fault", gateway=found.gateway, reason=found.fault)
         elif self._glass is not None and found.rows:
             self._glass.look(self._leaf, record.value)

@@ -194,6 +194,7 @@ class RootFold(Fold):
         if missing:
             _log.warning("deadline_passed", window=self._at(manifest.window), without=sorted(missing))
         for fault in manifest.faults:
+            self._metrics.faults.labels(fault.gateway, fault.reason).inc()
             _log.error("gateway_at_fault", gateway=fault.gateway, reason=fault.reason, window=self._at(manifest.window))
 
     def _states(self, manifest: Manifest, now: int) -> dict[str, str]:

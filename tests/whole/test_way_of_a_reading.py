@@ -226,6 +226,7 @@ def test_a_cloned_gateway_does_not_count() -> None:
     assert shown(trial, town, START)[0] == (3, 30)
     assert town.aggregates()[START].absent == (names[0],)
     assert town.count("party-1", "sotto_party_duplicate_identity_total", gateway=names[0])
+    assert town.count("party-1", "sotto_party_dropped_contributions_total", gateway=names[0], reason="two_seals") == 1
 
 
 @pytest.mark.parametrize("at", [2**53, 2**62, 2**63 - 1, -1, -(2**63)])
