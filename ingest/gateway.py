@@ -160,7 +160,8 @@ class Gateway:
             window = self.book.place(time, now)
             if isinstance(window, str):
                 readings = sum(value == value for value in row.values)  # noqa: PLR0124  NaN is a gap
-                tally.refused[source.name, window] += readings
+                if readings:
+                    tally.refused[source.name, window] += readings
                 if window == "late":
                     self._late += readings
                 continue

@@ -26,6 +26,8 @@ _log = structlog.get_logger("sotto.fold")
 
 STOP = 4.0
 """Seconds for Faust to stop. Then the process ends anyway: nothing is lost, all that counts is in Kafka."""
+LEAVE = 3.0
+"""Further seconds for the loop to end."""
 BEAT = 0.2
 LOOK = 0.02
 PATIENCE = 45.0
@@ -68,9 +70,9 @@ def run_worker(
         with asyncio.Runner() as runner:
             runner.run(job.run())
     finally:
+        job.guard.cancel()
         if job.stuck:
-            # A thread of Faust's that does not end would keep the process.
-            os._exit(0 if job.failure is None else getattr(job.failure, "exit_code", 1))
+            job.leave()
 
 
 class _Until:
@@ -114,6 +116,13 @@ class _Job:
         self._check = check
         self._halted = halted
         self._checked = False
+        # Tasks of Faust's that swallow their cancellation can hold up even the end of the loop.
+        self.guard = threading.Timer(STOP + LEAVE, self.leave)
+        self.guard.daemon = True
+
+    def leave(self) -> None:
+        """End the process at once: a thread or a task of Faust's does not end, and all that counts is in Kafka."""
+        os._exit(0 if self.failure is None else getattr(self.failure, "exit_code", 1))
 
     async def run(self) -> None:
         self._halted.listen()
@@ -151,6 +160,8 @@ class _Job:
 
     async def _end(self, worker: Worker, start: asyncio.Task[None]) -> None:
         start.cancel()
+        if self._halted or self.failure is not None:
+            self.guard.start()
         try:
             async with asyncio.timeout(STOP):
                 await worker.stop()

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protocol.errors import ConfigError
@@ -26,13 +26,15 @@ RUN = "run"
 class Servers:
     """The servers of one run. `kafka_api_version` and `mqtt_version` are for the embedded brokers; None: the default.
 
-    `topic_prefix` and `measurement` are new for each run on given servers: what an earlier run left there is then
-    neither counted twice nor able to stand in for a result that is missing.
+    `topic_prefix`, `measurement` and `mqtt_root` (the first level of MQTT topics, part of client ids) are new for each
+    run on given servers: what an earlier run left there is then neither counted twice nor able to stand in for a result
+    that is missing, and two runs at once do not take each other's sessions and messages.
     """
 
     mqtt: str
     kafka: str
     mqtt_version: str | None = None
+    mqtt_root: str | None = None
     kafka_api_version: str | None = None
     influx: str | None = None
     influx_org: str = "sotto"
@@ -93,12 +95,23 @@ def prepare(directory: Path, *, own: bool, servers: Servers, wanted: Wanted) -> 
     if own and directory.exists():
         _empty(directory)
     if not directory.exists() or not any(directory.iterdir()):
-        return _write(directory, servers, wanted)
+        return _apart(_write(directory, servers, wanted), servers.mqtt_root)
     run = directory / RUN
     if run.exists():
         shutil.rmtree(run)
     shutil.copytree(directory, run, ignore=shutil.ignore_patterns(RUN, "state", "logs", "results.db*"))
-    return _pointed(run, servers)
+    return _apart(_pointed(run, servers), servers.mqtt_root)
+
+
+def _apart(trial: Trial, root: str | None) -> Trial:
+    """Give the gateways of this run MQTT topics and sessions that no other run has."""
+    if root is None:
+        return trial
+    for role in trial.roles:
+        if role.kind == "gateway":
+            text = with_keys(role.path.read_text(), "mqtt", {"client_id": f'"sotto-{role.name}-{root}"'})
+            role.path.write_text(re.sub(r'^(topic\s*= ")', rf"\g<1>{root}/", text, flags=re.MULTILINE))
+    return replace(trial, topic=f"{root}/{trial.topic}")
 
 
 def _empty(directory: Path) -> None:

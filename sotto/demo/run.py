@@ -354,6 +354,7 @@ def _servers(options: Options, brokers: Brokers | None, nonce: str) -> Servers:
         mqtt=brokers.mqtt if brokers is not None and options.mqtt is None else options.mqtt or "",
         kafka=brokers.kafka if brokers is not None and options.kafka is None else options.kafka or "",
         mqtt_version="3.1.1" if mqtt_here else None,
+        mqtt_root=None if mqtt_here else f"demo-{nonce}",
         kafka_api_version="2.3" if kafka_here else None,
         influx=options.influx,
         influx_org=options.influx_org,

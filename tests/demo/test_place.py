@@ -1,6 +1,7 @@
 """The demo writes only into directories that are its own, and leaves a user's files as they are."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def test_a_users_trial_runs_from_a_copy_with_the_addresses_of_this_run(
         assert document["kafka"]["api_version"] == "2.3"
         if role.kind == "gateway":
             assert (document["mqtt"]["url"], document["mqtt"]["version"]) == ("mqtt://127.0.0.1:5", "3.1.1")
+
+
+def test_two_runs_on_given_servers_share_neither_topics_nor_sessions(tmp_path: Path) -> None:
+    """Two gateways with one MQTT client id would take each other's messages."""
+    seen = []
+    for root in ("demo-a", "demo-b"):
+        trial = prepare(tmp_path / root, own=False, servers=replace(SERVERS, mqtt_root=root), wanted=Wanted())
+        assert trial.topic == f"{root}/{{organisation}}/air/{{area}}/{{station}}"
+        for role in trial.roles:
+            if role.kind == "gateway":
+                document = tomllib.loads(role.path.read_text())
+                assert document["source"][0]["topic"].startswith(f"{root}/{document['organisation']}/")
+                seen.append(document["mqtt"]["client_id"])
+    assert len(set(seen)) == len(seen) == 8
 
 
 def test_a_users_trial_takes_no_other_scheme(sample: tuple[Trial, object, object, object]) -> None:

@@ -7,6 +7,7 @@ window, whose sum goes to `sums`. Flow `echo`: every record of `words` goes to `
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,8 @@ def main() -> None:
         clock=SystemClock(),
         beat=beat,
     )
+    sys.stdout.flush()
+    os._exit(0)  # as the command line does: threads of Kafka's clients would keep the process for seconds
 
 
 if __name__ == "__main__":
