@@ -15,7 +15,7 @@ from mpc_ops.fixedpoint import OutOfRangeError, Quantiser
 from mpc_ops.sharing import expand, shard
 from protocol import aggregate, control
 from protocol.aggregate import Aggregate, CellResult, Contributor
-from protocol.batch import BatchCore, Epoch, Segment, decode_record, sign_record
+from protocol.batch import BatchCore, Epoch, SealCore, Segment, decode_record, sign_record, unsealed
 from protocol.body import CellTable
 from protocol.canonical import canonical
 from protocol.contribution import BatchSums, Contribution, ContributionBox, FaultSeen, Progress, SealSeen, encode
@@ -240,6 +240,12 @@ def batches_bad(kept: Encapsulations) -> Vectors:
     cases["a seal of an empty segment"] = (
         sign_record(
             twisted, party=0, key_id=bytes(16), salt=bytes(32), encapsulation=b"", ciphertext=b"", identity=key.identity
+        ).encode(),
+        "refused",
+    )
+    cases["sealed at an impossible time"] = (
+        unsealed(
+            SealCore(place=sealed.core.place, sealed_at=2**62, cold=False, segments=()), party=0, identity=key.identity
         ).encode(),
         "refused",
     )
