@@ -16,7 +16,7 @@ from protocol.topics import partition_of_window
 from runtime.fold import Output
 from tests.ingest.test_shard import body_of, rows_of
 from tests.trial import HOUR, START, Trial, counted, make_trial
-from tests.vectors.make import batches_bad, controls_bad
+from tests.vectors.bad import batches_bad, controls_bad
 from tests.vectors.playing import Encapsulations
 from tests.whole.town import Town
 
