@@ -194,7 +194,7 @@ def sign_record(
 ) -> ShareRecord:
     """Put a record together and sign it."""
     header = header_of(core, party=party, key_id=key_id, salt=salt, encapsulation=encapsulation)
-    return ShareRecord(
+    record = ShareRecord(
         core=core,
         party=party,
         key_id=key_id,
@@ -203,6 +203,8 @@ def sign_record(
         ciphertext=ciphertext,
         signature=identity.sign(_statement(header, ciphertext)),
     )
+    record.__dict__["header"] = header
+    return record
 
 
 def unsealed(core: SealCore, *, party: int, identity: Ed25519PrivateKey) -> ShareRecord:
@@ -225,6 +227,7 @@ def decode_record(data: bytes) -> ShareRecord:
     core = _decode_batch(place, reader) if kind == BATCH else _decode_seal(place, flags, reader)
     party = reader.u8()
     key_id, salt, digest = reader.raw(16), reader.raw(32), reader.raw(32)
+    header = reader.taken()
     encapsulation, ciphertext = reader.blob(), reader.blob()
     signature = reader.raw(64)
     reader.end()
@@ -235,7 +238,7 @@ def decode_record(data: bytes) -> ShareRecord:
         raise WireError("not_canonical")
     if bare and kind == BATCH:
         raise WireError("empty_batch")
-    return ShareRecord(
+    record = ShareRecord(
         core=core,
         party=party,
         key_id=key_id,
@@ -244,6 +247,8 @@ def decode_record(data: bytes) -> ShareRecord:
         ciphertext=ciphertext,
         signature=signature,
     )
+    record.__dict__["header"] = header  # there is one encoding of a header, too
+    return record
 
 
 def _decode_batch(place: Place, reader: Reader) -> BatchCore:

@@ -31,26 +31,19 @@ PublicKey: TypeAlias = X25519PublicKey | MLKEM768X25519PublicKey
 
 HYBRID: Final = "mlkem768-x25519"
 CLASSIC: Final = "x25519"
-SUITE_CODE: Final = {HYBRID: 1, CLASSIC: 2}
-_TAG = 16
 _MLKEM_PUBLIC = 1184
 _MLKEM_SEED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SealingSuite:
-    """One of the suites, with the sizes of what it makes."""
+    """One of the suites, with the sizes of its keys."""
 
     name: str
     code: int
     suite: Suite
-    encapsulation: int
     public: int
     secret: int
-
-    def sealed_size(self, plaintext: int) -> int:
-        """Size of a sealed text: encapsulation, ciphertext, tag."""
-        return self.encapsulation + plaintext + _TAG
 
     def private_key(self, secret: bytes) -> PrivateKey:
         """Rebuild a private key from its secret bytes (ML-KEM seed, then X25519 secret)."""
@@ -98,8 +91,8 @@ def _suite(kem: KEM) -> Suite:
 
 
 SUITES: Final = {
-    HYBRID: SealingSuite(HYBRID, 1, _suite(KEM.MLKEM768_X25519), KEM.MLKEM768_X25519.enc_length(), 1216, 96),
-    CLASSIC: SealingSuite(CLASSIC, 2, _suite(KEM.X25519), KEM.X25519.enc_length(), 32, 32),
+    HYBRID: SealingSuite(HYBRID, 1, _suite(KEM.MLKEM768_X25519), 1216, 96),
+    CLASSIC: SealingSuite(CLASSIC, 2, _suite(KEM.X25519), 32, 32),
 }
 
 

@@ -23,9 +23,9 @@ from protocol.errors import WireError
 from protocol.roster import Roster
 from protocol.share import SharePayload
 from protocol.task import Task
-from streams.agreement import Agreed, Agreement, Ballot, Rules, Terminal
+from streams.agreement import Agreed, Ballot, Terminal
 from streams.due import DueWindows
-from streams.policy import set_verdict
+from streams.policy import agreement_of
 from streams.reveal import Contradiction, Revealed, reveal
 
 OpenShare = Callable[[AggregateShare], bytes]
@@ -62,13 +62,7 @@ class Collector:
         end: int = 0,
     ) -> None:
         self.due = DueWindows(task=task, roster=roster, partition=partition)
-        self.agreement = Agreement(
-            rules=Rules.of(task),
-            task_hash=task.hash,
-            roster_hash=roster.hash,
-            first=self.due.first,
-            verdict=lambda gateways: set_verdict(task, roster, gateways),
-        )
+        self.agreement = agreement_of(task, roster, first=self.due.first)
         self._combiner = Combiner(task=task, roster=roster, open_share=open_share)
         self._publish = publish
         self._place = first

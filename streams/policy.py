@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from protocol.roster import Roster
 from protocol.share import SharePayload
 from protocol.task import Task
+from streams.agreement import Agreement, Rules
 from streams.assembly import CellSums
 
 
@@ -32,6 +33,17 @@ def set_verdict(task: Task, roster: Roster, gateways: Iterable[str]) -> str | No
     present = {roster.gateways[name].organisation for name in here}
     allowed = ceil(Fraction(task.policy.max_absent) * len(all_of_them))
     return "too_many_absent" if len(all_of_them - present) > allowed else None
+
+
+def agreement_of(task: Task, roster: Roster, *, first: int) -> Agreement:
+    """Return the fold of one partition of control from window `first` on: the same at every root and the collector."""
+    return Agreement(
+        rules=Rules.of(task),
+        task_hash=task.hash,
+        roster_hash=roster.hash,
+        first=first,
+        verdict=lambda gateways: set_verdict(task, roster, gateways),
+    )
 
 
 def judge(

@@ -19,10 +19,10 @@ from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manif
 from protocol.roster import Roster
 from protocol.share import SharePayload
 from protocol.task import Task
-from streams.agreement import MANIFESTS, SHARES, Agreed, Agreement, Ballot, Rules
+from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot
 from streams.assembly import Assembly
 from streams.due import DueWindows
-from streams.policy import judge, set_verdict
+from streams.policy import agreement_of, judge
 
 SealShare = Callable[[SharePayload, int, bytes], tuple[bytes, bytes]]
 """(payload, window, digest of the agreed set) -> (id of the collector's key, sealed bytes)."""
@@ -74,13 +74,7 @@ class Root:
         chosen = scheme(task.scheme.name, len(task.party))
         self.party = party
         self.due = DueWindows(task=task, roster=roster, partition=partition)
-        self.agreement = Agreement(
-            rules=Rules.of(task),
-            task_hash=task.hash,
-            roster_hash=roster.hash,
-            first=self.due.first,
-            verdict=lambda gateways: set_verdict(task, roster, gateways),
-        )
+        self.agreement = agreement_of(task, roster, first=self.due.first)
         self._task = task
         self._roster = roster
         self._held = len(chosen.held_by(party))
