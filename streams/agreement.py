@@ -7,13 +7,14 @@ SPEC 8.1, `reference/streams.md`). Records come decoded, their signatures and bi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from mpc_ops.schemes import scheme
 from protocol.control import AggregateShare, Close, Entry, GiveUp, Manifest, set_digest
 from protocol.task import Task
+from streams.agreed_set import choose
 
 PartyRecord = Manifest | Close | GiveUp | AggregateShare
 
@@ -59,12 +60,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreed:
-    """The one set of contributions over which a window may be released, and whose manifests made it."""
+    """The one set of contributions over which a window may be released, and whose manifests made it.
+
+    `lacking`: (party, gateway) where that party alone did not hold what all others do.
+    """
 
     entries: tuple[Entry, ...]
     parties: tuple[int, ...]
     digest: bytes
     last_seal: int
+    lacking: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +124,19 @@ class _Claim:
 
 
 class Agreement:
-    """The fold. `first`: the first window that can exist; `verdict`: the part of the policy that needs no counts."""
+    """The fold. `first`: the first window that can exist; `verdict`: the part of the policy that needs no counts;
+    `organisation`: gateway -> its organisation."""
 
-    def __init__(self, *, rules: Rules, task_hash: bytes, roster_hash: bytes, first: int, verdict: Verdict) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        task_hash: bytes,
+        roster_hash: bytes,
+        first: int,
+        verdict: Verdict,
+        organisation: Mapping[str, str],
+    ) -> None:
         self.rules = rules
         self.windows: dict[int, Ballot] = {}
         self.over = first
@@ -129,6 +144,7 @@ class Agreement:
         self._task_hash = task_hash
         self._roster_hash = roster_hash
         self._verdict = verdict
+        self._organisation = organisation
         self._claims: dict[int, _Claim] = {}
 
     def fold(self, record: PartyRecord, *, offset: int, at: int) -> None:
@@ -218,15 +234,23 @@ class Agreement:
             self._reveal(ballot, at)
 
     def _decide(self, ballot: Ballot, window: int, at: int) -> None:
-        counted = sorted(ballot.manifests)
-        sets = [set(manifest.entries) for manifest in ballot.manifests.values()]
-        entries = tuple(sorted(set.intersection(*sets)))
+        choice = choose(ballot.manifests, enough=self.rules.enough, organisation=self._organisation)
         digest = set_digest(
-            task_hash=self._task_hash, roster_hash=self._roster_hash, window=window, entries=entries, parties=counted
+            task_hash=self._task_hash,
+            roster_hash=self._roster_hash,
+            window=window,
+            entries=choice.entries,
+            parties=choice.parties,
         )
-        last_seal = max(manifest.last_seal for manifest in ballot.manifests.values())
-        ballot.agreed = Agreed(entries=entries, parties=tuple(counted), digest=digest, last_seal=last_seal)
-        reason = self._verdict(entry.gateway for entry in entries)
+        seals = sorted(ballot.manifests[party].last_seal for party in choice.parties)
+        ballot.agreed = Agreed(
+            entries=choice.entries,
+            parties=choice.parties,
+            digest=digest,
+            last_seal=seals[len(seals) // 2],  # the middle one: one party alone cannot say any number it likes
+            lacking=choice.lacking,
+        )
+        reason = self._verdict(entry.gateway for entry in choice.entries)
         if reason is not None:
             ballot.terminal = Terminal(outcome="suppressed", reason=reason, at=at)
 

@@ -43,6 +43,7 @@ def agreement_of(task: Task, roster: Roster, *, first: int) -> Agreement:
         roster_hash=roster.hash,
         first=first,
         verdict=lambda gateways: set_verdict(task, roster, gateways),
+        organisation={name: gateway.organisation for name, gateway in roster.gateways.items()},
     )
 
 

@@ -26,7 +26,7 @@ from protocol.control import AggregateShare, Outcome
 from protocol.roster import Cell
 from streams.agreement import Agreement, Rules
 from streams.collector import Collector, Published
-from streams.policy import set_verdict
+from streams.policy import agreement_of
 from streams.root import Root
 from tests.trial import HOUR, START, Trial, make_trial
 
@@ -557,14 +557,7 @@ class Sim:
 
     def oracle(self) -> Agreement:
         """The fold by somebody who read the whole log and never restarted."""
-        task, roster = self.trial.task, self.trial.roster
-        fold = Agreement(
-            rules=self.rules,
-            task_hash=task.hash,
-            roster_hash=roster.hash,
-            first=START,
-            verdict=lambda gateways: set_verdict(task, roster, gateways),
-        )
+        fold = agreement_of(self.trial.task, self.trial.roster, first=START)
         for offset, record in enumerate(self.control):
             if not isinstance(record, Outcome):
                 fold.fold(record, offset=offset, at=offset)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from protocol.control import AggregateShare, Close, Entry, GiveUp, Manifest
+from protocol.control import AggregateShare, Close, Entry, Fault, GiveUp, Manifest
 from streams.agreement import Agreement, PartyRecord, Rules, Terminal
 from tests.trial import make_trial
 
@@ -23,8 +23,11 @@ def entry(gateway: str, content: str = "") -> Entry:
     return Entry(gateway=gateway, contribution=hashlib.sha256((gateway + content).encode()).digest())
 
 
-def manifest(party: int, *entries: Entry, window: int = W1, floor: int = W1, last_seal: int = 0) -> Manifest:
-    return Manifest(window=window, party=party, floor=floor, last_seal=last_seal, entries=entries, faults=())
+def manifest(
+    party: int, *entries: Entry, window: int = W1, floor: int = W1, last_seal: int = 0, faults: tuple[str, ...] = ()
+) -> Manifest:
+    refused = tuple(Fault(gateway=name, reason="unequal_copies") for name in faults)
+    return Manifest(window=window, party=party, floor=floor, last_seal=last_seal, entries=entries, faults=refused)
 
 
 class Log:
@@ -32,7 +35,14 @@ class Log:
 
     def __init__(self, rule: Rules, first: int = W1) -> None:
         self.offset = -1
-        self.fold = Agreement(rules=rule, task_hash=bytes(32), roster_hash=bytes(32), first=first, verdict=self.verdict)
+        self.fold = Agreement(
+            rules=rule,
+            task_hash=bytes(32),
+            roster_hash=bytes(32),
+            first=first,
+            verdict=self.verdict,
+            organisation={name: name[0] for name in ("a", "b", "c", "c2", "c3")},
+        )
         self.reason: str | None = None
 
     def verdict(self, gateways: Iterable[str]) -> str | None:
@@ -60,8 +70,17 @@ class Log:
         ballot = self.fold.ballot(W1)
         return ballot.agreed.entries if ballot and ballot.agreed else None
 
+    def parties(self) -> tuple[int, ...] | None:
+        ballot = self.fold.ballot(W1)
+        return ballot.agreed.parties if ballot and ballot.agreed else None
+
+    def lacking(self) -> tuple[tuple[int, str], ...]:
+        ballot = self.fold.ballot(W1)
+        return ballot.agreed.lacking if ballot and ballot.agreed else ()
+
 
 A, B = entry("a"), entry("b")
+C, C2, C3 = entry("c"), entry("c2"), entry("c3")  # three gateways of one organisation
 
 
 def test_rules_follow_the_scheme() -> None:
@@ -71,18 +90,79 @@ def test_rules_follow_the_scheme() -> None:
     assert rules("replicated", unverified="wait") == Rules(parties=3, enough=3, close_by=None, give_up_by=2, floor_by=2)
 
 
-def test_all_manifests_decide_on_their_intersection() -> None:
-    """The set is what every counted manifest has, on gateway and contribution together."""
-    other = entry("b", "another epoch")
-    log = Log(rules("replicated")).write(manifest(0, A, B), manifest(1, A, other))
+def test_what_all_hold_is_agreed_by_all() -> None:
+    """The healthy case; a gateway that one party alone holds is in no set, nor is one that all hold differently."""
+    other, third = entry("b", "another epoch"), entry("b", "a third")
+    log = Log(rules("replicated")).write(manifest(0, A, B, C), manifest(1, A, other))
     assert log.agreed() is None
-    log.write(manifest(2, A, B))
-    assert log.agreed() == (A,)
+    log.write(manifest(2, A, third))
+    assert (log.agreed(), log.parties()) == ((A,), (0, 1, 2))
+
+
+@pytest.mark.parametrize("without", [(), (entry("b", "another epoch"),)], ids=["withheld", "another contribution"])
+@pytest.mark.parametrize("party", [0, 1, 2])
+def test_a_party_that_withholds_a_gateway_removes_itself(party: int, without: tuple[Entry, ...]) -> None:
+    """Two hold it equally, which is enough to add it up: the set is theirs, and the one without it is named."""
+    log = Log(rules("replicated"))
+    log.write(*(manifest(one, A, *(without if one == party else (B,))) for one in range(3)))
+    others = tuple(one for one in range(3) if one != party)
+    assert (log.agreed(), log.parties(), log.lacking()) == ((A, B), others, ((party, "b"),))
+    log.write(log.share(others[0]))
+    assert log.terminal() is None
+    log.write(log.share(others[1]))
+    ended = log.terminal()
+    assert ended is not None
+    assert (ended.outcome, ended.parties) == ("point", others)
+
+
+def test_a_third_share_over_the_set_of_two_is_used_if_it_comes_in_time() -> None:
+    """Who lacked a gateway at its deadline and holds it now can still add the third copy: all are compared."""
+    log = Log(rules("replicated")).write(manifest(0, A, B), manifest(1, A), manifest(2, A, B))
+    log.write(log.share(1), log.share(0))
+    assert log.terminal() is None
+    log.write(log.share(2))
+    ended = log.terminal()
+    assert ended is not None
+    assert ended.parties == (0, 1, 2)
+
+
+def test_a_gateway_refused_by_one_is_in_no_set() -> None:
+    """Unequal copies are seen by one party alone: the other two would add up different numbers."""
+    log = Log(rules("replicated")).write(manifest(0, A, B), manifest(1, A, faults=("b",)), manifest(2, A, B))
+    assert (log.agreed(), log.parties(), log.lacking()) == ((A,), (0, 1, 2), ())
+
+
+def test_of_two_pairs_the_one_with_more_organisations_counts() -> None:
+    """The policy asks for organisations; then gateways count, then the lowest numbers, so that all choose alike."""
+    log = Log(rules("replicated"))
+    log.write(manifest(0, C, C2, C3), manifest(1, A, B, C, C2, C3), manifest(2, A, B))
+    assert (log.agreed(), log.parties()) == ((A, B), (1, 2))
+    log = Log(rules("replicated")).write(manifest(0, A, C), manifest(1, A, C, C2, C3), manifest(2, C, C2, C3))
+    assert (log.agreed(), log.parties()) == ((A, C), (0, 1))
+    log = Log(rules("replicated")).write(manifest(0, A, C), manifest(1, A, C, B, C2), manifest(2, B, C2))
+    assert (log.agreed(), log.parties()) == ((A, C), (0, 1))
+
+
+@pytest.mark.parametrize("rule", [rules("replicated", unverified="wait"), rules("additive")])
+def test_where_all_are_needed_the_set_is_the_intersection(rule: Rules) -> None:
+    """No two of three may release then, so what one lacks cannot be in the sum; who lacks it alone is named."""
+    log = Log(rule).write(manifest(0, A, B), manifest(1, A), manifest(2, A, B))
+    assert (log.agreed(), log.parties(), log.lacking()) == ((A,), (0, 1, 2), ((1, "b"),))
+
+
+def test_one_party_cannot_say_any_time_of_the_last_seal() -> None:
+    """The middle one of the parties' is taken."""
+    log = Log(rules("replicated"))
+    log.write(manifest(0, A, last_seal=7), manifest(1, A, last_seal=2**53 - 1), manifest(2, A, last_seal=5))
+    ballot = log.fold.ballot(W1)
+    assert ballot is not None
+    assert ballot.agreed is not None
+    assert ballot.agreed.last_seal == 7
 
 
 def test_the_first_manifest_of_a_party_counts() -> None:
     """What a party says later does not replace what it said first, for itself neither."""
-    log = Log(rules("replicated")).write(manifest(0, A), manifest(0, A, B), manifest(1, A, B), manifest(2, A, B))
+    log = Log(rules("replicated")).write(manifest(0, A), manifest(0, A, B), manifest(1, A, B), manifest(2, A))
     assert log.agreed() == (A,)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.vectors.bad import aggregates_bad, batches_bad, controls_bad
 from tests.vectors.good import Vectors, aggregates, agreed, batches, contributions, controls, quantise, sharing, windows
 from tests.vectors.playing import HERE, Encapsulations
+from tests.vectors.sets import sets
 
 
 def every_file() -> Iterator[tuple[str, Vectors]]:
@@ -23,6 +24,7 @@ def every_file() -> Iterator[tuple[str, Vectors]]:
     yield "contributions.json", contributions()
     yield "control.json", controls(kept)
     yield "control_bad.json", controls_bad(kept)
+    yield "sets.json", sets()
     yield "aggregate.json", aggregates()
     yield "aggregate_bad.json", aggregates_bad()
     yield "encapsulations.json", kept.used
