@@ -18,6 +18,7 @@ from ingest.decode import Decoders, SourceDecoder
 from ingest.gateway import Gateway, Message, Seals
 from ingest.shard import Outgoing, Rows, SegmentState
 from ingest.windows import WindowBook, WindowRules
+from protocol.body import SealNotes
 from tests.trial import HOUR, START
 
 _SOURCE = {
@@ -44,7 +45,13 @@ class PlainSharder:
         return [Outgoing(party="plain", partition=0, key=b"", value=value)], bytes(32)
 
     def seal(
-        self, *, window: int, segments: Sequence[SegmentState], sealed_at: int, late: int = 0, cold: bool = False
+        self,
+        *,
+        window: int,
+        segments: Sequence[SegmentState],
+        sealed_at: int,
+        notes: SealNotes | None = None,
+        cold: bool = False,
     ) -> list[Outgoing]:
         """Plaintext needs no seal."""
         return []

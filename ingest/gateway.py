@@ -24,6 +24,7 @@ from ingest.repeats import SALT_SIZE, Repeats
 from ingest.shard import Outgoing, Rows, SegmentState
 from ingest.windows import WindowBook
 from protocol.batch import Epoch
+from protocol.body import SealNotes
 from protocol.roster import Cell
 
 
@@ -35,7 +36,13 @@ class Seals(Protocol):
         ...
 
     def seal(
-        self, *, window: int, segments: Sequence[SegmentState], sealed_at: int, late: int = 0, cold: bool = False
+        self,
+        *,
+        window: int,
+        segments: Sequence[SegmentState],
+        sealed_at: int,
+        notes: SealNotes | None = None,
+        cold: bool = False,
     ) -> list[Outgoing]:
         """Close a window for good."""
         ...
@@ -285,7 +292,11 @@ class Gateway:
             if state.cores:
                 segments.append(SegmentState(epoch=self._epoch, batches=len(state.cores), cores=b"".join(state.cores)))
         draft.outgoing += self._sharder.seal(
-            window=window, segments=segments, sealed_at=now, late=self._late, cold=cold
+            window=window,
+            segments=segments,
+            sealed_at=now,
+            notes=None if cold else SealNotes(late=self._late),
+            cold=cold,
         )
         draft.sealed.append(
             SealedWindow(
@@ -297,5 +308,6 @@ class Gateway:
                 cold=cold,
             )
         )
-        self._late = 0
+        if not cold:  # a cold seal tells nothing: the next one that counts does
+            self._late = 0
         self.book.sealed(window)

@@ -127,9 +127,15 @@ class Sharder:
         return self._bodies(core, shared, fresh), core.hash
 
     def seal(
-        self, *, window: int, segments: Sequence[SegmentState], sealed_at: int, late: int = 0, cold: bool = False
+        self,
+        *,
+        window: int,
+        segments: Sequence[SegmentState],
+        sealed_at: int,
+        notes: SealNotes | None = None,
+        cold: bool = False,
     ) -> list[Outgoing]:
-        """Close the window for good, over the segments of all epochs. Late readings are told to the parties alone."""
+        """Close the window for good, over the segments of all epochs. Notes are told to the parties alone."""
         core = SealCore(
             place=self._place(window),
             sealed_at=sealed_at,
@@ -140,12 +146,10 @@ class Sharder:
                 if state.batches
             ),
         )
-        if late:
-            notes = SealNotes(late=min(late, 2**32 - 1)).encode()
-            fresh = self._fresh(core.place, core.encoded, notes)
-            sealed = [
-                self._seal(core, party, notes, fresh.take("salt", party)) for party in range(self._scheme.parties)
-            ]
+        if notes:
+            body = notes.encode()
+            fresh = self._fresh(core.place, core.encoded, body)
+            sealed = [self._seal(core, party, body, fresh.take("salt", party)) for party in range(self._scheme.parties)]
         else:
             sealed = [
                 self._outgoing(core, party, unsealed(core, party=party, identity=self._key.identity).encode())

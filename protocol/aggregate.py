@@ -39,11 +39,12 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contributor:
-    """A gateway of the agreed set, and how many of its readings came too late."""
+    """A gateway of the agreed set, and what its seal noted of readings of earlier windows: too late, dropped."""
 
     gateway: str
     organisation: str
     late: int
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def _document(aggregate: Aggregate) -> dict[str, Json]:
         "verified": aggregate.verified,
         "parties": list(aggregate.parties),
         "contributors": [
-            {"gateway": one.gateway, "organisation": one.organisation, "late": one.late}
+            {"gateway": one.gateway, "organisation": one.organisation, "late": one.late, "dropped": one.dropped}
             for one in aggregate.contributors
         ],
         "organisations": aggregate.organisations,
@@ -171,7 +172,10 @@ def _read(document: dict[str, Any]) -> Aggregate:
         parties=_texts(document["parties"]),
         contributors=tuple(
             Contributor(
-                gateway=_text(one["gateway"]), organisation=_text(one["organisation"]), late=_whole(one["late"])
+                gateway=_text(one["gateway"]),
+                organisation=_text(one["organisation"]),
+                late=_whole(one["late"]),
+                dropped=_whole(one["dropped"]),
             )
             for one in document["contributors"]
         ),

@@ -110,7 +110,10 @@ def cores_hash(core_hashes: bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class SealCore:
-    """The end of a gateway's window: all its segments. `cold`: it lost its state and has nothing to contribute."""
+    """The end of a gateway's window: all its segments.
+
+    `cold`: the gateway lost its state, or gave the window's readings up, and has nothing to contribute.
+    """
 
     place: Place
     sealed_at: int
@@ -238,6 +241,8 @@ def decode_record(data: bytes) -> ShareRecord:
         raise WireError("not_canonical")
     if bare and kind == BATCH:
         raise WireError("empty_batch")
+    if isinstance(core, SealCore) and core.cold and not bare:
+        raise WireError("not_canonical")
     record = ShareRecord(
         core=core,
         party=party,

@@ -25,6 +25,7 @@ from protocol.errors import WireError
 from protocol.roster import Cell
 
 MOST_ROWS: Final = 1 << 20
+_MOST_NOTED: Final = 2**32 - 1
 _SEED: Final = 0
 _EXPLICIT: Final = 1
 # A batch key is used for one body, so the nonce is fixed: (key, nonce) cannot repeat unless the salt does.
@@ -131,19 +132,28 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealNotes:
-    """What a seal tells the parties alone: how many readings came too late while the window was open."""
+    """What a seal tells the parties alone, of the time since the gateway's last seal that was not cold.
 
-    late: int
+    `late` readings came after their window had been sealed; `dropped` ones were of windows that the gateway gave up,
+    because its spool was full or they were too old.
+    """
+
+    late: int = 0
+    dropped: int = 0
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to tell; a seal without it has no body."""
+        return bool(self.late or self.dropped)
 
     def encode(self) -> bytes:
-        return Writer().u32(self.late).done()
+        return Writer().u32(min(self.late, _MOST_NOTED)).u32(min(self.dropped, _MOST_NOTED)).done()
 
     @classmethod
     def decode(cls, data: bytes) -> SealNotes:
         reader = Reader(data)
-        notes = cls(late=reader.u32())
+        notes = cls(late=reader.u32(), dropped=reader.u32())
         reader.end()
-        if notes.late == 0:
+        if not notes:
             raise WireError("not_canonical")
         return notes
 

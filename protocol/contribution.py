@@ -53,7 +53,7 @@ class BatchSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealSeen:
-    """A seal, verified. `contribution` is its id."""
+    """A seal, verified. `contribution` is its id; `late` and `dropped` are its notes (`protocol.body.SealNotes`)."""
 
     gateway: str
     contribution: bytes
@@ -61,6 +61,7 @@ class SealSeen:
     sealed_at: int
     late: int
     cold: bool
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,8 @@ def encode(contribution: Contribution) -> bytes:
             writer.u8(len(contribution.sums)).words(contribution.sums)
         case SealSeen():
             writer.u8(_SEAL).text(contribution.gateway).raw(contribution.contribution, 32)
-            writer.i64(contribution.sealed_at).u32(contribution.late).u8(contribution.cold)
+            writer.i64(contribution.sealed_at).u32(contribution.late).u32(contribution.dropped)
+            writer.u8(contribution.cold)
             writer.u16(len(contribution.segments))
             for segment in contribution.segments:
                 _epoch(writer, segment.epoch).u32(segment.batches).raw(segment.cores, 32)
@@ -132,12 +134,18 @@ def decode(data: bytes, *, labels: int) -> Contribution:
         )
     elif kind == _SEAL:
         gateway, contribution = reader.text(), reader.raw(32)
-        sealed_at, late, cold = reader.i64(), reader.u32(), bool(reader.u8())
+        sealed_at, late, dropped, cold = reader.i64(), reader.u32(), reader.u32(), bool(reader.u8())
         segments = tuple(
             Segment(epoch=_read_epoch(reader), batches=reader.u32(), cores=reader.raw(32)) for _ in range(reader.u16())
         )
         found = SealSeen(
-            gateway=gateway, contribution=contribution, segments=segments, sealed_at=sealed_at, late=late, cold=cold
+            gateway=gateway,
+            contribution=contribution,
+            segments=segments,
+            sealed_at=sealed_at,
+            late=late,
+            cold=cold,
+            dropped=dropped,
         )
     elif kind == _FAULT:
         gateway, reason = reader.text(), reader.u8()

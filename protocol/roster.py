@@ -25,7 +25,7 @@ LARGEST_RESULT: Final = 900_000
 """Bytes of a window's aggregate: it is one record, and Kafka and its clients take 1,000,000 unless told otherwise."""
 _LONGEST_POINT: Final = {"outcome": "point", "count": "9" * 19, "sum_steps": "-" + "9" * 19}
 _LONGEST_SUPPRESSION: Final = {"outcome": "suppressed", "reason": "too_few_organisations"}
-_CONTRIBUTOR: Final = len('{"gateway":,"late":4294967295,"organisation":}')
+_CONTRIBUTOR: Final = len('{"dropped":4294967295,"gateway":,"late":4294967295,"organisation":}')
 
 LabelValue = Annotated[str, Field(min_length=1, max_length=128)]
 

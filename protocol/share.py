@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.body import SealNotes
 from protocol.codec import Reader, Writer
 from protocol.errors import WireError
 
@@ -28,23 +29,24 @@ REASONS: Final = (
 class SharePayload:
     """Cells by their number in the roster's list, each once: released with counts and sums, or suppressed.
 
-    `released` int64[c] ascending, `counts` int64[c], `sums` uint64[held, c]; `late` names gateways with late readings.
+    `released` int64[c] ascending, `counts` int64[c], `sums` uint64[held, c]; `notes` says
+    what the seals of gateways of the agreed set noted, where they noted anything.
     """
 
     released: NDArray[np.int64]
     counts: NDArray[np.int64] = field(repr=False)
     sums: NDArray[np.uint64] = field(repr=False)
     suppressed: tuple[tuple[int, str], ...]
-    late: tuple[tuple[str, int], ...]
+    notes: tuple[tuple[str, SealNotes], ...]
 
     def encode(self) -> bytes:
         writer = Writer().u32(len(self.released)).words(self.released).words(self.counts)
         writer.u8(len(self.sums)).words(self.sums).u32(len(self.suppressed))
         for cell, reason in self.suppressed:
             writer.u32(cell).u8(REASONS.index(reason))
-        writer.u16(len(self.late))
-        for gateway, late in self.late:
-            writer.text(gateway).u32(late)
+        writer.u16(len(self.notes))
+        for gateway, notes in self.notes:
+            writer.text(gateway).raw(notes.encode())
         return writer.done()
 
     @classmethod
@@ -62,12 +64,12 @@ class SharePayload:
             if reason >= len(REASONS):
                 raise WireError("unknown_reason")
             suppressed.append((cell, REASONS[reason]))
-        late = tuple((reader.text(), reader.u32()) for _ in range(reader.u16()))
+        notes = tuple((reader.text(), SealNotes.decode(reader.raw(8))) for _ in range(reader.u16()))
         reader.end()
         places = released.tolist() + [cell for cell, _ in suppressed]
         if sorted(places) != list(range(cells)) or (counts < 1).any():
             raise WireError("not_canonical")
-        return cls(released=released, counts=counts, sums=sums, suppressed=tuple(suppressed), late=late)
+        return cls(released=released, counts=counts, sums=sums, suppressed=tuple(suppressed), notes=notes)
 
 
 def share_info(

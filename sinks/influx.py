@@ -4,7 +4,7 @@ Three series in one bucket, at the start of the window, in milliseconds:
 
     beijing_air,area=ring,measure=no2,unit=ug/m3,window=1h  count=4i,sum_steps=66i,sum=66,mean=16.5,verified=1i
     beijing_air_outcome,area=ring,measure=no2,outcome=point,reason=none,window=1h  organisations=4i,...
-    beijing_air_contributor,organisation=north,window=1h  complete=1i,gateways=1i,late=0i
+    beijing_air_contributor,organisation=north,window=1h  complete=1i,gateways=1i,late=0i,dropped=0i
 
 The client is used synchronously and without its own retries: its batching mode drops a batch after five attempts.
 Points that InfluxDB refuses for good are counted and named, not tried for ever: one point beyond the bucket's
@@ -254,6 +254,7 @@ def points_of(rows: Rows, measurement: str, *, now: int) -> Iterable[tuple[Point
                 "gateways": rows.gateways,
                 "absent": rows.absent,
                 "late": rows.late,
+                "dropped": rows.dropped,
                 "verified": int(rows.verified),
                 "revision": rows.revision,
                 "last_seal": rows.last_seal,
@@ -266,7 +267,7 @@ def points_of(rows: Rows, measurement: str, *, now: int) -> Iterable[tuple[Point
         yield point(
             f"{measurement}_contributor",
             (("organisation", one.organisation),),
-            {"complete": 1, "gateways": one.gateways, "late": one.late},
+            {"complete": 1, "gateways": one.gateways, "late": one.late, "dropped": one.dropped},
         )
 
 

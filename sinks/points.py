@@ -35,6 +35,7 @@ RESERVED = frozenset(
         "at_fault",
         "complete",
         "count",
+        "dropped",
         "gateways",
         "labels",
         "last_seal",
@@ -91,19 +92,23 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contributing:
-    """One organisation in the agreed set: its gateways that took part, and its readings that came too late to count."""
+    """One organisation in the agreed set: its gateways that took part, and its readings that could not count.
+
+    `late` ones came after their window had been sealed, `dropped` ones were given up in a full spool.
+    """
 
     organisation: str
     gateways: int
     late: int
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """All rows of one window, with what they have in common. Times are integer milliseconds.
 
-    `organisations`, `gateways` and `absent` count the agreed set of the whole window, never of one cell. `late` is None
-    where the task keeps from the collector who took part. `last_seal` is 0 where unknown.
+    `organisations`, `gateways` and `absent` count the agreed set of the whole window, never of one cell. `late` and
+    `dropped` are None where the task keeps from the collector who took part. `last_seal` is 0 where unknown.
     """
 
     task: str
@@ -115,6 +120,7 @@ class Rows:
     gateways: int
     absent: int
     late: int | None
+    dropped: int | None
     last_seal: int
     revealed_at: int
     results: tuple[Result, ...]
@@ -143,6 +149,7 @@ def rows_of(aggregate: Aggregate) -> Rows:
         gateways=aggregate.gateways,
         absent=len(aggregate.absent),
         late=sum(one.late for one in aggregate.contributors) if aggregate.contributors else None,
+        dropped=sum(one.dropped for one in aggregate.contributors) if aggregate.contributors else None,
         last_seal=aggregate.last_seal,
         revealed_at=aggregate.revealed_at,
         results=tuple(_result(cell) for cell in cells if cell.outcome == "point"),
@@ -164,7 +171,8 @@ def check_shape(aggregate: Aggregate, task: Task) -> None:
         aggregate.last_seal,
         aggregate.revealed_at,
     )
-    numbers = (*whole, aggregate.window_start, aggregate.window_end, *(one.late for one in aggregate.contributors))
+    noted = [number for one in aggregate.contributors for number in (one.late, one.dropped)]
+    numbers = (*whole, aggregate.window_start, aggregate.window_end, *noted)
     names = (*aggregate.absent, *(one.organisation for one in aggregate.contributors))
     if any(type(number) is not int for number in numbers) or type(aggregate.verified) is not bool:
         raise WireError("not_an_aggregate")
@@ -233,9 +241,15 @@ def _outcome(cell: CellResult) -> Outcome:
 
 
 def _contributors(contributors: Iterable[Contributor]) -> tuple[Contributing, ...]:
-    gateways: dict[str, list[int]] = {}
+    gateways: dict[str, list[Contributor]] = {}
     for one in contributors:
-        gateways.setdefault(one.organisation, []).append(one.late)
+        gateways.setdefault(one.organisation, []).append(one)
     return tuple(
-        Contributing(organisation=name, gateways=len(late), late=sum(late)) for name, late in sorted(gateways.items())
+        Contributing(
+            organisation=name,
+            gateways=len(own),
+            late=sum(one.late for one in own),
+            dropped=sum(one.dropped for one in own),
+        )
+        for name, own in sorted(gateways.items())
     )

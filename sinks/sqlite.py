@@ -32,11 +32,11 @@ CREATE TABLE IF NOT EXISTS results ({_WINDOW}, {_CELL}, unit TEXT NOT NULL, reso
     {_TIME}, PRIMARY KEY (task, window_start, window_end, labels, measure)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcomes ({_WINDOW}, {_CELL}, outcome TEXT NOT NULL, reason TEXT NOT NULL,
     at_fault TEXT NOT NULL, organisations INTEGER NOT NULL, gateways INTEGER NOT NULL, absent INTEGER NOT NULL,
-    late INTEGER, verified INTEGER NOT NULL, last_seal INTEGER NOT NULL, revealed_at INTEGER NOT NULL,
+    late INTEGER, dropped INTEGER, verified INTEGER NOT NULL, last_seal INTEGER NOT NULL, revealed_at INTEGER NOT NULL,
     written_at INTEGER NOT NULL,
     {_TIME}, PRIMARY KEY (task, window_start, window_end, labels, measure)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contributors ({_WINDOW}, organisation TEXT NOT NULL, complete INTEGER NOT NULL,
-    gateways INTEGER NOT NULL, late INTEGER NOT NULL,
+    gateways INTEGER NOT NULL, late INTEGER NOT NULL, dropped INTEGER NOT NULL,
     {_TIME}, PRIMARY KEY (task, window_start, window_end, organisation)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -115,6 +115,7 @@ class SqliteStore:
                 "gateways": rows.gateways,
                 "absent": rows.absent,
                 "late": rows.late,
+                "dropped": rows.dropped,
                 "verified": int(rows.verified),
                 "last_seal": rows.last_seal,
                 "revealed_at": rows.revealed_at,
@@ -129,6 +130,7 @@ class SqliteStore:
                 "complete": 1,
                 "gateways": row.gateways,
                 "late": row.late,
+                "dropped": row.dropped,
             }
             for row in rows.contributors
         ]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.batch import Epoch, cores_hash
+from protocol.body import SealNotes
 from protocol.contribution import BatchSums, FaultSeen, SealSeen
 from protocol.control import Entry, Fault
 from protocol.roster import Cell
@@ -135,10 +136,12 @@ class Assembly:
             found[entry.gateway] = known.whole
         return found
 
-    def late(self, gateway: str) -> int:
-        """How many readings the gateway refused because they came too late."""
+    def notes(self, gateway: str) -> SealNotes:
+        """What the gateway's seal noted of readings of earlier windows."""
         known = self._gateways.get(gateway)
-        return known.seal.late if known is not None and known.seal is not None else 0
+        if known is None or known.seal is None:
+            return SealNotes()
+        return SealNotes(late=known.seal.late, dropped=known.seal.dropped)
 
     def _seal(self, gateway: _Gateway, seal: SealSeen) -> None:
         """A cold seal says that there is no contribution: it contradicts none, and gives way to one (SPEC 6.4)."""

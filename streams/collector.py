@@ -8,7 +8,7 @@ Kafka, and nothing behind the collector's recorded floor is forgotten before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from mpc_ops.schemes import Scheme, scheme
 from protocol.aggregate import Aggregate, CellResult, Contributor
+from protocol.body import SealNotes
 from protocol.codec import LATEST
 from protocol.control import AggregateShare, ControlRecord, Outcome
 from protocol.errors import WireError
@@ -210,13 +211,15 @@ class Combiner:
         if terminal.outcome == "suppressed":
             at_fault = tuple(self.party_names[party] for party in terminal.missing)
             cells = self._all_suppressed(terminal.reason, at_fault)
-            return self._aggregate(window, ballot, terminal, cells, late=None, verified=False)
+            return self._aggregate(window, ballot, terminal, cells, notes={}, verified=False)
         result = reveal(self._scheme, {party: self._payload(ballot.shares[party]) for party in terminal.parties})
         if isinstance(result, Contradiction):
             suspects = tuple(self.party_names[party] for party in result.suspects)
             cells = self._all_suppressed("parties_disagree", suspects)
-            return self._aggregate(window, ballot, terminal, cells, late=None, verified=False)
-        return self._aggregate(window, ballot, terminal, self._points(result), late=result, verified=result.verified)
+            return self._aggregate(window, ballot, terminal, cells, notes={}, verified=False)
+        return self._aggregate(
+            window, ballot, terminal, self._points(result), notes=result.notes, verified=result.verified
+        )
 
     def _payload(self, share: AggregateShare) -> SharePayload | None:
         try:
@@ -278,7 +281,7 @@ class Combiner:
         terminal: Terminal,
         cells: tuple[CellResult, ...],
         *,
-        late: Revealed | None,
+        notes: Mapping[str, SealNotes],
         verified: bool,
     ) -> Aggregate:
         agreed: Agreed | None = ballot.agreed
@@ -295,9 +298,10 @@ class Combiner:
             verified=verified,
             parties=tuple(self.party_names[party] for party in terminal.parties),
             contributors=tuple(
-                Contributor(gateway=name, organisation=organisation[name], late=late.late.get(name, 0) if late else 0)
+                Contributor(gateway=name, organisation=organisation[name], late=one.late, dropped=one.dropped)
                 for name in names
                 if by_name
+                for one in (notes.get(name, SealNotes()),)
             ),
             organisations=len(set(organisation.values())),
             gateways=len(names),

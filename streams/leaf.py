@@ -126,14 +126,15 @@ class Leaf:
         record.verify(gateway.identity)
 
     def _seal_seen(self, record: ShareRecord, core: SealCore) -> SealSeen:
-        late = SealNotes.decode(self._open(record)).late if record.ciphertext else 0
+        notes = SealNotes.decode(self._open(record)) if record.ciphertext else SealNotes()
         return SealSeen(
             gateway=core.place.gateway,
             contribution=core.contribution,
             segments=core.segments,
             sealed_at=core.sealed_at,
-            late=late,
+            late=notes.late,
             cold=core.cold,
+            dropped=notes.dropped,
         )
 
     def _sum(self, record: ShareRecord, core: BatchCore) -> tuple[Body, BatchSums]:

@@ -13,6 +13,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.body import SealNotes
 from protocol.roster import Roster
 from protocol.share import SharePayload
 from protocol.task import Task
@@ -48,7 +49,7 @@ def agreement_of(task: Task, roster: Roster, *, first: int) -> Agreement:
 
 
 def judge(
-    task: Task, roster: Roster, contributions: Mapping[str, CellSums], *, held: int, late: Mapping[str, int]
+    task: Task, roster: Roster, contributions: Mapping[str, CellSums], *, held: int, notes: Mapping[str, SealNotes]
 ) -> SharePayload:
     """Add up the contributions by cell and apply the policy to each cell on the gateways that have rows in it.
 
@@ -88,5 +89,5 @@ def judge(
         counts=counts[released],
         sums=sums[:, released],
         suppressed=tuple((int(cell), str(reasons[cell])) for cell in np.flatnonzero(reasons != "")),
-        late=tuple(sorted((name, number) for name, number in late.items() if number)),
+        notes=tuple((name, notes[name]) for name in sorted(notes) if notes[name]),
     )

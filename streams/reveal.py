@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mpc_ops.schemes import Scheme
 from mpc_ops.sharing import reveal as add_components
+from protocol.body import SealNotes
 from protocol.share import SharePayload
 
 
@@ -26,7 +27,7 @@ class Revealed:
     counts: NDArray[np.int64] = field(repr=False)
     units: NDArray[np.int64] = field(repr=False)
     suppressed: tuple[tuple[int, str], ...]
-    late: Mapping[str, int]
+    notes: Mapping[str, SealNotes]
     verified: bool
 
 
@@ -58,16 +59,17 @@ def reveal(scheme: Scheme, shares: Mapping[int, SharePayload | None]) -> Reveale
         return Contradiction(suspects=_liars(wrong))
     assert len(copies) == scheme.components, "internal error: a window ended as a point with too few shares"
     first = next(iter(payloads.values()))
-    late: dict[str, int] = {}
+    notes: dict[str, SealNotes] = {}
     for share in payloads.values():
-        for gateway, number in share.late:
-            late[gateway] = max(number, late.get(gateway, 0))
+        for gateway, noted in share.notes:
+            known = notes.get(gateway, noted)
+            notes[gateway] = SealNotes(late=max(known.late, noted.late), dropped=max(known.dropped, noted.dropped))
     return Revealed(
         cells=first.released,
         counts=first.counts,
         units=add_components([next(iter(held.values())) for _, held in sorted(copies.items())]),
         suppressed=first.suppressed,
-        late=late,
+        notes=notes,
         verified=scheme.tolerates_lies > 0 and len(payloads) == scheme.parties,
     )
 

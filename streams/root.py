@@ -306,8 +306,8 @@ class Root:
         contents = assembly.contents(agreed.entries)
         if contents is None:
             return
-        late = {name: assembly.late(name) for name in contents}
-        payload = judge(self._task, self._roster, contents, held=self._held, late=late)
+        notes = {name: assembly.notes(name) for name in contents}
+        payload = judge(self._task, self._roster, contents, held=self._held, notes=notes)
         key_id, sealed = self._seal_share(payload, window, agreed.digest)
         state.wrote.add(("share", 0))
         yield AggregateShare(

@@ -18,6 +18,7 @@ from ingest.main import book_of
 from ingest.shard import Outgoing, Rows, SegmentState
 from ingest.spool import Spool
 from protocol.batch import Epoch
+from protocol.body import SealNotes
 from protocol.roster import Cell
 from runtime.files import loads
 from tests.trial import HOUR, START, Trial, counted, make_trial
@@ -93,10 +94,16 @@ class FakeSharder:
         return [self._out(p, f"batch {window} {sequence}") for p in ("party-1", "party-2", "party-3")], core
 
     def seal(
-        self, *, window: int, segments: Sequence[SegmentState], sealed_at: int, late: int = 0, cold: bool = False
+        self,
+        *,
+        window: int,
+        segments: Sequence[SegmentState],
+        sealed_at: int,
+        notes: SealNotes | None = None,
+        cold: bool = False,
     ) -> list[Outgoing]:
         assert window not in self.seals, "a window is sealed once"
-        self.seals[window] = (tuple(segments), late, cold)
+        self.seals[window] = (tuple(segments), notes.late if notes else 0, cold)
         return [self._out(p, f"seal {window}") for p in ("party-1", "party-2", "party-3")]
 
     def _out(self, party: str, text: str) -> Outgoing:

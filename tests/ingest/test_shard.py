@@ -17,7 +17,7 @@ from ingest.shard import Outgoing, Rows, SegmentState, Sharder
 from mpc_ops.schemes import scheme
 from mpc_ops.sharing import reveal
 from protocol.batch import BatchCore, Epoch, SealCore, decode_record
-from protocol.body import Body, open_body, segment_info
+from protocol.body import Body, SealNotes, open_body, segment_info
 from protocol.contribution import BatchSums, ContributionBox, SealSeen
 from protocol.hpke import SUITES
 from protocol.roster import Cell
@@ -154,7 +154,7 @@ def test_seeds_blinds_and_keys_are_never_used_twice(monkeypatch: pytest.MonkeyPa
             records, core_hash = sharder.batch(window=window, rows=rows_of([4, 4], trial), sequence=sequence)
             assert len({record.value for record in records}) == len(records)
         state = SegmentState(epoch=Epoch(counter=epoch, nonce=bytes(16)), batches=1, cores=core_hash)
-        sharder.seal(window=START + HOUR, segments=[state], sealed_at=START, late=1)
+        sharder.seal(window=START + HOUR, segments=[state], sealed_at=START, notes=SealNotes(late=1))
     # The memory of the first run again, with other readings in the same place.
     sharder_of(trial, seed="a").batch(window=START, rows=rows_of([5, 4], trial), sequence=0)
     assert len(derived) == len(set(derived)) > 60
@@ -227,20 +227,20 @@ def test_a_seal_names_the_segments_of_all_epochs() -> None:
     assert [segment.epoch for segment in seen.segments] == [state.epoch for state in states]
 
 
-def test_late_counts_are_told_to_the_parties_alone() -> None:
-    """A count is data: it travels sealed, and a seal without late readings has nothing to seal."""
+def test_counts_of_lost_readings_are_told_to_the_parties_alone() -> None:
+    """A count is data: it travels sealed, and a seal without notes has nothing to seal."""
     trial = make_trial()
     sharder = sharder_of(trial)
     bare = sharder.seal(window=START, segments=[], sealed_at=START)
     assert all(decode_record(record.value).ciphertext == b"" for record in bare)
-    noted = sharder.seal(window=START + HOUR, segments=[], sealed_at=START, late=12_345)
+    noted = sharder.seal(window=START + HOUR, segments=[], sealed_at=START, notes=SealNotes(late=12_345, dropped=2**40))
     assert all((12_345).to_bytes(4, "little") not in record.value for record in noted)
     record = noted[1]
     contributed = leaf_of(trial, record.party).contribute(record.value, partition=record.partition)
     box = ContributionBox(storage=trial.keys[record.party].storage, task_hash=trial.task.hash, party=1)
     _, seen = box.open(contributed.value, labels=1)
     assert isinstance(seen, SealSeen)
-    assert seen.late == 12_345
+    assert (seen.late, seen.dropped) == (12_345, 2**32 - 1)
 
 
 def test_labels_and_counts_are_not_in_clear() -> None:

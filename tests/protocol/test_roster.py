@@ -38,7 +38,7 @@ def largest_aggregate(trial: Trial, roster: Roster, *, outcome: Any, **more: Any
         verified=True,
         parties=trial.task.party_names,
         contributors=tuple(
-            Contributor(gateway=one.name, organisation=one.organisation, late=2**32 - 1)
+            Contributor(gateway=one.name, organisation=one.organisation, late=2**32 - 1, dropped=2**32 - 1)
             for one in roster.gateways.values()
         ),
         organisations=4,

@@ -54,8 +54,8 @@ def aggregate(**changes: Any) -> Aggregate:
         "verified": True,
         "parties": TASK.party_names,
         "contributors": (
-            Contributor(gateway="north-1", organisation="north", late=2),
-            Contributor(gateway="north-2", organisation="north", late=1),
+            Contributor(gateway="north-1", organisation="north", late=2, dropped=40),
+            Contributor(gateway="north-2", organisation="north", late=1, dropped=2),
             Contributor(gateway="west-1", organisation="west", late=0),
         ),
         "organisations": 2,

@@ -55,14 +55,14 @@ def test_the_line_protocol_of_one_window(stub: Stub) -> None:
     written = open_store(url=stub.url).write(rows_of(aggregate()))
     assert (written.points, dict(written.refused)) == (5, {})
     window = (
-        f"absent=1i,gateways=3i,last_seal={LAST_SEAL}i,late=3i,latency_ms=84i,organisations=2i,"
+        f"absent=1i,dropped=42i,gateways=3i,last_seal={LAST_SEAL}i,late=3i,latency_ms=84i,organisations=2i,"
         f"revealed_at={LAST_SEAL + 50}i,revision=1i,verified=1i {START}"
     )
     assert sorted(stub.lines) == [
         "beijing_air,area=ring,measure=no2,unit=ug/m3,window=1h"
         f" count=4i,mean=16.5,sum=66,sum_steps=66i,verified=1i {START}",
-        f"beijing_air_contributor,organisation=north,window=1h complete=1i,gateways=2i,late=3i {START}",
-        f"beijing_air_contributor,organisation=west,window=1h complete=1i,gateways=1i,late=0i {START}",
+        f"beijing_air_contributor,organisation=north,window=1h complete=1i,dropped=42i,gateways=2i,late=3i {START}",
+        f"beijing_air_contributor,organisation=west,window=1h complete=1i,dropped=0i,gateways=1i,late=0i {START}",
         "beijing_air_outcome,area=outer,measure=no2,outcome=suppressed,reason=too_few_organisations,window=1h"
         f" {window}",
         f"beijing_air_outcome,area=ring,measure=no2,outcome=point,reason=none,window=1h {window}",

@@ -72,14 +72,14 @@ def test_rows_do_not_depend_on_the_order_of_the_record() -> None:
 def test_contributors_are_organisations_never_gateways() -> None:
     """Gateways of one organisation are one row: no device becomes a series."""
     rows = rows_of(aggregate())
-    assert [dataclasses.astuple(row) for row in rows.contributors] == [("north", 2, 3), ("west", 1, 0)]
-    assert (rows.late, rows.absent) == (3, 1)
+    assert [dataclasses.astuple(row) for row in rows.contributors] == [("north", 2, 3, 42), ("west", 1, 0, 0)]
+    assert (rows.late, rows.dropped, rows.absent) == (3, 42, 1)
 
 
 def test_a_task_that_hides_names_shows_numbers_only() -> None:
-    """With contributors = "number" there are no rows, and lateness is unknown rather than zero."""
+    """With contributors = "number" there are no rows, and what was lost is unknown rather than zero."""
     rows = rows_of(aggregate(contributors=(), absent=()))
-    assert (rows.contributors, rows.late, rows.organisations, rows.gateways) == ((), None, 2, 3)
+    assert (rows.contributors, rows.late, rows.dropped, rows.organisations, rows.gateways) == ((), None, None, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ def test_what_is_written_can_be_queried_by_label_and_time(open_store: Open, tmp_
         ("2016-11-30T16:00:00Z", "ring", "no2", "point", "none", 4, 66.0, 16.5, 66),
     ]
     assert read(tmp_path, "SELECT area, mean FROM results") == [("ring", 16.5)]
-    assert read(tmp_path, "SELECT organisation, complete, gateways, late FROM contributors") == [
-        ("north", 1, 2, 3),
-        ("west", 1, 1, 0),
+    assert read(tmp_path, "SELECT organisation, complete, gateways, late, dropped FROM contributors") == [
+        ("north", 1, 2, 3, 42),
+        ("west", 1, 1, 0, 0),
     ]
 
 

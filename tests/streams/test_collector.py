@@ -12,6 +12,7 @@ import pytest
 
 from mpc_ops.schemes import scheme
 from protocol.aggregate import Aggregate, Contributor, decode, encode
+from protocol.body import SealNotes
 from protocol.control import AggregateShare, Close, ControlRecord, Entry, GiveUp, Manifest, Outcome
 from protocol.errors import WireError
 from protocol.share import SharePayload
@@ -42,7 +43,7 @@ def payloads(kind: str = "replicated", parties: int = 3, units: np.ndarray = UNI
             counts=COUNTS,
             sums=np.stack([parts[number] for number in chosen.held_by(party)]),
             suppressed=SUPPRESSED,
-            late=(("west-1", 2),),
+            notes=(("west-1", SealNotes(late=2, dropped=9)),),
         )
         for party in range(parties)
     }
@@ -152,7 +153,7 @@ def test_a_window_becomes_exact_points_and_named_suppressions(trial: Trial) -> N
     assert all(cell.count is cell.sum_steps is None for cell in hidden.values())
     assert aggregate.verified
     assert aggregate.parties == ("party-1", "party-2", "party-3")
-    assert aggregate.contributors[-1] == Contributor(gateway="west-1", organisation="west", late=2)
+    assert aggregate.contributors[-1] == Contributor(gateway="west-1", organisation="west", late=2, dropped=9)
     assert (aggregate.organisations, aggregate.gateways, aggregate.absent) == (4, 4, ())
     assert (aggregate.last_seal, aggregate.revealed_at) == (START + 9, 505)
 

@@ -99,7 +99,7 @@ def test_a_seal_becomes_a_contribution_too() -> None:
     """Readings: none."""
     stage = Stage(make_trial())
     sealed = stage.sharder.seal(
-        window=START, segments=[SegmentState(epoch=EPOCH, batches=1, cores=bytes(32))], sealed_at=START, late=0
+        window=START, segments=[SegmentState(epoch=EPOCH, batches=1, cores=bytes(32))], sealed_at=START
     )
     (output,) = stage.give(sealed[0].party, sealed[0].value, sealed[0].partition)
     _, seen = stage.boxes[sealed[0].party].open(output.value, labels=1)

@@ -123,6 +123,11 @@ def batches_bad(kept: Encapsulations) -> Vectors:
         ).encode(),
         "refused",
     )
+    assert isinstance(sealed.core, SealCore)
+    cases["a cold seal with a body"] = (
+        resigned("north-1", core=replace(sealed.core, cold=True, segments=())),
+        "refused",
+    )
     leaf = leaf_of(trial, first[0].party)
     written = []
     for name, (value, outcome) in cases.items():

@@ -12,7 +12,7 @@ from mpc_ops.sharing import expand, shard
 from protocol import aggregate, control
 from protocol.aggregate import Aggregate, CellResult, Contributor
 from protocol.batch import Segment
-from protocol.body import CellTable
+from protocol.body import CellTable, SealNotes
 from protocol.canonical import canonical
 from protocol.contribution import BatchSums, Contribution, ContributionBox, FaultSeen, Progress, SealSeen, encode
 from protocol.control import AggregateShare, Close, ControlRecord, Entry, Fault, GiveUp, Manifest, Outcome, set_digest
@@ -134,7 +134,10 @@ def batches(kept: Encapsulations) -> Vectors:
                 for record in records
             ],
         }
-    return {"about": "SPEC 6, 7: a segment of north-1 of two batches and a seal (2 late readings)", "schemes": found}
+    return {
+        "about": "SPEC 6, 7: a segment of north-1 of two batches and a seal (2 late readings, 3 dropped)",
+        "schemes": found,
+    }
 
 
 def contributions() -> Vectors:
@@ -153,7 +156,13 @@ def contributions() -> Vectors:
             sums=np.array([[1, 2], [2**64 - 1, 2**63]], dtype=np.uint64),
         ),
         "seal": SealSeen(
-            gateway="north-1", contribution=b"\x03" * 32, segments=(segment,), sealed_at=START, late=7, cold=False
+            gateway="north-1",
+            contribution=b"\x03" * 32,
+            segments=(segment,),
+            sealed_at=START,
+            late=7,
+            cold=False,
+            dropped=5,
         ),
         "fault": FaultSeen(gateway="north-1", reason="unequal_copies"),
         "progress": Progress(partition=2, offset=2**40),
@@ -180,7 +189,7 @@ def a_control_record_of_each_kind(trial: Trial, kept: Encapsulations) -> dict[st
         counts=np.array([4, 4, 3, 4, 12], dtype=np.int64),
         sums=np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 2**64 - 1]], dtype=np.uint64),
         suppressed=((1, "too_few_organisations"),),
-        late=(("north-1", 2),),
+        notes=(("north-1", SealNotes(late=2, dropped=3)),),
     )
     card = trial.cards["collector"]
     suite = SUITES[task.scheme.sealing]
@@ -241,7 +250,7 @@ def an_aggregate(trial: Trial) -> Aggregate:
         window_end=START + HOUR,
         verified=True,
         parties=task.party_names,
-        contributors=(Contributor(gateway="north-1", organisation="north", late=0),),
+        contributors=(Contributor(gateway="north-1", organisation="north", late=0, dropped=3),),
         organisations=1,
         gateways=1,
         absent=("west-1",),

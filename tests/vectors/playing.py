@@ -11,7 +11,7 @@ import numpy as np
 
 from ingest.shard import Outgoing, Rows, SegmentKey, SegmentState, Sharder
 from protocol.batch import Epoch, Place
-from protocol.body import segment_info
+from protocol.body import SealNotes, segment_info
 from protocol.hpke import SUITES, PublicKey
 from protocol.roster import Cell
 from protocol.topics import Topics
@@ -93,7 +93,8 @@ def a_segment(trial: Trial, kept: Encapsulations) -> tuple[list[list[Outgoing]],
     first, one = sharder.batch(window=START, rows=rows_of(trial, READINGS), sequence=0)
     second, two = sharder.batch(window=START, rows=rows_of(trial, {("ring", 1): [1000, 0]}), sequence=1)
     state = SegmentState(epoch=EPOCH, batches=2, cores=one + two)
-    seal = sharder.seal(window=START, segments=[state], sealed_at=START + 4_200_000, late=2)
+    notes = SealNotes(late=2, dropped=3)
+    seal = sharder.seal(window=START, segments=[state], sealed_at=START + 4_200_000, notes=notes)
     return [first, second], seal
 
 

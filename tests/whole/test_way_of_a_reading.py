@@ -10,6 +10,7 @@ import pytest
 from ingest.shard import Outgoing, SegmentState, Sharder
 from mpc_ops.sharing import expand
 from protocol.batch import Epoch, decode_record
+from protocol.body import SealNotes
 from protocol.control import Close
 from protocol.control import encode as encode_control
 from protocol.topics import partition_of_window
@@ -61,7 +62,9 @@ class Gateway:
         """Close a window; `at`: what the gateway says of the time."""
         segments = (*before, self.state(window))
         at = window + HOUR if at is None else at
-        return self._sharder.seal(window=window, segments=segments, sealed_at=at, late=late, cold=False)
+        return self._sharder.seal(
+            window=window, segments=segments, sealed_at=at, notes=SealNotes(late=late), cold=False
+        )
 
 
 def plain(trial: Trial, gateways: list[Gateway], window: int) -> dict[int, tuple[int, int]]:
