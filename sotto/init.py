@@ -115,8 +115,8 @@ def write_trial(
     keys = _make_keys(_party_names(parties), entropy)
     task_text = _task_text(keys, scheme=scheme, names=_party_names(parties))
     task = loads(task_text, Task, path=directory / "task.toml")
-    roster_text = _roster_text(task, keys, partitions=partitions)
-    loads(roster_text, Roster, path=directory / "roster.toml").verify(task)
+    roster = roster_text(task, keys, partitions=partitions)
+    loads(roster, Roster, path=directory / "roster.toml").verify(task)
     kafka_text = _kafka_text(task, kafka=kafka, prefix=topic_prefix, api_version=kafka_api_version)
     sink = _sink_text(kafka_text, influx=influx, org=influx_org, bucket=influx_bucket, measurement=measurement)
     files: dict[RoleFile, str] = {}
@@ -137,7 +137,7 @@ def write_trial(
     for role, text in files.items():
         write(role.path, text)
     write(directory / "task.toml", task_text)
-    write(directory / "roster.toml", roster_text)
+    write(directory / "roster.toml", roster)
     csv = directory / "beijing-air.csv"
     csv.write_bytes(gzip.decompress(resources.files("sotto").joinpath("data", SAMPLE).read_bytes()))
     write(directory / MARKER, _MARKER_TEXT)
@@ -207,7 +207,8 @@ def _task_text(keys: Mapping[str, KeyFile], *, scheme: SchemeName, names: tuple[
     )
 
 
-def _roster_text(task: Task, keys: Mapping[str, KeyFile], *, partitions: int) -> str:
+def roster_text(task: Task, keys: Mapping[str, KeyFile], *, partitions: int) -> str:
+    """Write the roster of a task for the organisations of the trial; `keys` are those of all its members."""
     organisations = []
     for member in MEMBERS:
         organisation, gateway = keys[member.organisation], keys[member.gateway]
