@@ -59,6 +59,11 @@ class Batcher:
         if ack is not None:
             self._collected.acks.append(ack)
 
+    def clock_set(self, by: int) -> None:
+        """The clock was set by so many milliseconds; what was collected is as old as before."""
+        self._first = None if self._first is None else self._first + by
+        self._last += by
+
     @property
     def unacknowledged(self) -> int:
         """Messages that wait for the next commit."""

@@ -24,6 +24,8 @@ class Columns:
     gaps: int
     out_of_range: int
     repeats: int
+    refused: NDArray[np.bool_] = field(repr=False)
+    """For each row whether a value of it was out of range: then its time is not believed either."""
 
 
 def columns(rows: Sequence[Row], source: SourceDecoder, repeats: Repeats) -> Columns:
@@ -35,14 +37,15 @@ def columns(rows: Sequence[Row], source: SourceDecoder, repeats: Repeats) -> Col
     numbers = {sensor: number for number, sensor in enumerate(dict.fromkeys(sensors))}
     sensor = np.fromiter(map(numbers.__getitem__, sensors), dtype=np.intp, count=len(sensors))
     cells, units, fingerprints, counts = [], [], [], []
-    out_of_range = repeated = 0
+    repeated = 0
+    refused = np.zeros(table.shape, dtype=np.bool_)
     for number, (measure, offset, quantiser) in enumerate(
         zip(source.measures, source.offsets, source.quantisers, strict=True)
     ):
         column = np.ascontiguousarray(table[:, number])
         unit, ok = quantiser.quantise(column)
         there = np.flatnonzero(ok)
-        out_of_range += int(np.count_nonzero(~ok & ~np.isnan(column)))
+        refused[:, number] = ~ok & ~np.isnan(column)
         if source.timed and len(there):
             streams = [repeats.stream(source.name, name, measure) for name in numbers]
             prints = repeats.fingerprints(streams, sensor[there], time[there], column[there])
@@ -61,6 +64,7 @@ def columns(rows: Sequence[Row], source: SourceDecoder, repeats: Repeats) -> Col
         fingerprints=b"".join(fingerprints),
         readings=tuple(counts),
         gaps=int(np.count_nonzero(np.isnan(table))),
-        out_of_range=out_of_range,
+        out_of_range=int(np.count_nonzero(refused)),
         repeats=repeated,
+        refused=np.asarray(refused.any(axis=1)),
     )

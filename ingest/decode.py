@@ -48,6 +48,8 @@ class Tally:
     gaps: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     qos0: Counter[str] = field(default_factory=Counter)
+    late: Counter[int] = field(default_factory=Counter)
+    """By the window that they belong to."""
     repeats: int = 0
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ingest.batcher import Ack, Batcher
 from ingest.columns import Columns, columns
-from ingest.commit import BatchMark, Commit, Kept, SealedWindow
+from ingest.commit import BatchMark, Commit, GivenUp, Kept, KeptWindow, SealedWindow, Waiting
 from ingest.config import BatchSection
 from ingest.decode import Decoders, Row, Tally
 from ingest.receipts import Receipts
@@ -72,6 +72,8 @@ class _Open:
     readings: int = 0
     gaps: int = 0
     refused: int = 0
+    given_up: bool = False
+    """It was dropped from the spool: what still comes for it is counted and not shared."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ class _Draft:
     outgoing: list[Outgoing] = field(default_factory=list)
     batches: list[BatchMark] = field(default_factory=list)
     salts: list[tuple[int, bytes]] = field(default_factory=list)
+    counted: list[tuple[int, int, int]] = field(default_factory=list)
     sealed: list[SealedWindow] = field(default_factory=list)
 
 
@@ -116,6 +119,7 @@ class Gateway:
         self._secret = secret
         self._entropy = entropy
         self._late = kept.late
+        self._dropped = kept.dropped
         self._receipts = Receipts(secret=secret, kept=kept.receipts, now=book.heard)
         self._open: dict[int, _Open] = {}
         for window, found in kept.windows.items():
@@ -123,9 +127,11 @@ class Gateway:
             self._open[window] = _Open(
                 repeats=repeats,
                 earlier=found.segments,
-                # which cells they were in is not kept: counting them for every cell keeps the limit safe
-                rows=np.full(len(cells), found.rows, dtype=np.int64),
-                readings=found.rows,
+                rows=_rows_of(found, len(cells)),
+                readings=int(found.rows.sum()),
+                gaps=found.gaps,
+                refused=found.refused,
+                given_up=found.given_up,
             )
 
     @property
@@ -136,6 +142,12 @@ class Gateway:
     def wait(self, now: int) -> int | None:
         """Milliseconds until `tick` has a batch to make, None where nothing is collected."""
         return self._batcher.wait(now)
+
+    def clock_set(self, by: int) -> None:
+        """The clock was set by so many milliseconds: what is measured by it as a duration goes on as if it was not."""
+        self.book.clock_set(by)
+        self._batcher.clock_set(by)
+        self._receipts.clock_set(by)
 
     def on_message(self, message: Message, now: int) -> None:
         """Take one message in. Never raises for anything that a message can hold."""
@@ -169,10 +181,11 @@ class Gateway:
                 readings = sum(value == value for value in row.values)  # noqa: PLR0124  NaN is a gap
                 if readings:
                     tally.refused[source.name, window] += readings
-                if window == "late":
+                if window == "late" and readings:
                     self._late += readings
+                    self.tally.late[self.book.window_of(time)] += readings
                 continue
-            self.book.note(window, time)
+            self.book.open.add(window)
             self._batcher.add(window, number, row)
 
     def _was_delivered(self, message: Message, now: int) -> bool:
@@ -185,34 +198,69 @@ class Gateway:
             now=now,
         )
 
-    def tick(self, now: int, *, hold: bool = False, flush: bool = False) -> Commit | None:
+    def tick(self, now: int, *, hold: bool = False, flush: bool = False, most: int | None = None) -> Commit | None:
         """Return what has to be stored now, if anything.
 
-        `hold` puts off sealing (the clock is not right, or messages are known to wait); `flush` ends the batch at once.
+        `hold` puts off sealing (the clock is not right, or messages are known to wait), `most` limits how many windows
+        are sealed; `flush` ends the batch at once.
         """
-        due = [] if hold else self.book.due(now)
-        if not (due or flush or self._batcher.due(now)):
+        if not (flush or self._batcher.due(now) or (not hold and self.book.due(now))):
             return None
         collected = self._batcher.drain()
         draft = _Draft()
         receipts, forgotten = self._receipts.take(now) if collected.acks else ((), ())
         for window in sorted(collected.rows):
             self._store(window, collected.rows[window], draft)
-        for window in due:
+        for window in [] if hold else self.book.due(now)[:most]:  # after the rows: by event time they move the clock
             self._seal(window, now, draft)
-        commit = Commit(
+        commit = self._commit(draft, receipts=receipts, forgotten=forgotten, acks=tuple(collected.acks))
+        return commit if commit.writes or commit.acks else None
+
+    def give_up(self, waiting: Waiting, now: int) -> Commit:
+        """Return what takes a window out of the spool whose records Kafka cannot get in time, or ever.
+
+        The whole window goes, never single batches: parties would wait for those that the seal counts. What was sent of
+        it before stays without a seal, or (where the seal was on its way, too) is held in full by some party: a cold
+        seal contradicts neither. What was lost is told by the next seal that counts (SPEC 6.3).
+        """
+        window, draft, readings = waiting.window, _Draft(), waiting.readings
+        state = self._open.get(window)
+        if state is None:
+            self._late += waiting.late
+            self._dropped += waiting.dropped
+            draft.outgoing += self._sharder.seal(window=window, segments=(), sealed_at=now, cold=True)
+        else:
+            # its seal comes when it is due, as every window's, and knows by then of all that was lost
+            readings = state.readings
+            state.given_up, state.earlier, state.readings = True, (), 0
+            state.cores.clear()
+        self._dropped += readings
+        return self._commit(draft, given_up=(GivenUp(window=window, readings=readings),))
+
+    def _commit(
+        self,
+        draft: _Draft,
+        *,
+        receipts: tuple[tuple[int, bytes], ...] = (),
+        forgotten: tuple[int, ...] = (),
+        acks: tuple[Ack, ...] = (),
+        given_up: tuple[GivenUp, ...] = (),
+    ) -> Commit:
+        return Commit(
             outgoing=tuple(draft.outgoing),
             batches=tuple(draft.batches),
             salts=tuple(draft.salts),
+            counted=tuple(draft.counted),
             sealed=tuple(draft.sealed),
             receipts=receipts,
             forgotten=forgotten,
             following=self.book.next,
             contributes_from=self.book.contributes_from,
             late=self._late,
-            acks=tuple(collected.acks),
+            dropped=self._dropped,
+            acks=acks,
+            given_up=given_up,
         )
-        return commit if commit.writes or commit.acks else None
 
     def _store(self, window: int, by_source: dict[int, list[Row]], draft: _Draft) -> None:
         state = self._open.get(window)
@@ -228,14 +276,26 @@ class Gateway:
         for number, rows in by_source.items():
             source = self._decoders.all[number]
             one = columns(rows, source, state.repeats)
+            if self.book.rules.seals_by == "event":
+                for row, refused in zip(rows, one.refused.tolist(), strict=True):
+                    if not refused:
+                        self.book.events.heard(row.sensor, row.time // 1_000_000)
             found.append(self._within_limit(one, source.name, state))
-            for measure, count in zip(source.measures, one.readings, strict=True):
-                self.tally.readings[measure] += count
+            if state.given_up:
+                self._dropped += len(found[-1][0])
+                self.tally.refused[source.name, "dropped"] += len(found[-1][0])
+            else:
+                for measure, count in zip(source.measures, one.readings, strict=True):
+                    self.tally.readings[measure] += count
             if one.out_of_range:
                 self.tally.refused[source.name, "out_of_range"] += one.out_of_range
             self.tally.repeats += one.repeats
             state.gaps += one.gaps
             state.refused += one.out_of_range
+        if state.gaps or state.refused:
+            draft.counted.append((window, state.gaps, state.refused))
+        if state.given_up:
+            return
         cells = np.concatenate([one[0] for one in found])
         units = np.concatenate([one[1] for one in found])
         fingerprints = b"".join(one[2] for one in found)
@@ -259,7 +319,7 @@ class Gateway:
                     window=window,
                     sequence=len(state.cores),
                     core=core,
-                    rows=len(cell_ids),
+                    rows=np.bincount(cells[start : start + size], minlength=len(self._cells)),
                     fingerprints=fingerprints if last else b"",
                 )
             )
@@ -285,7 +345,7 @@ class Gateway:
 
     def _seal(self, window: int, now: int, draft: _Draft) -> None:
         state = self._open.pop(window, None)
-        cold = self.book.is_cold(window)
+        cold = self.book.is_cold(window) or (state is not None and state.given_up)
         segments: list[SegmentState] = []
         if state is not None:
             segments += state.earlier
@@ -295,7 +355,7 @@ class Gateway:
             window=window,
             segments=segments,
             sealed_at=now,
-            notes=None if cold else SealNotes(late=self._late),
+            notes=None if cold else SealNotes(late=self._late, dropped=self._dropped),
             cold=cold,
         )
         draft.sealed.append(
@@ -303,11 +363,19 @@ class Gateway:
                 window=window,
                 readings=state.readings if state else 0,
                 gaps=state.gaps if state else 0,
-                late=self._late,
+                late=0 if cold else self._late,
+                dropped=0 if cold else self._dropped,
                 refused=state.refused if state else 0,
                 cold=cold,
             )
         )
         if not cold:  # a cold seal tells nothing: the next one that counts does
-            self._late = 0
+            self._late = self._dropped = 0
         self.book.sealed(window)
+
+
+def _rows_of(found: KeptWindow, cells: int) -> NDArray[np.int64]:
+    """Rows by cell; under another roster, whose cells are others, all of them for every cell: the limit stays safe."""
+    if len(found.rows) == cells:
+        return found.rows.copy()
+    return np.full(cells, found.rows.sum(), dtype=np.int64)

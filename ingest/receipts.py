@@ -46,6 +46,10 @@ class Receipts:
         self._new[mid] = mac
         return False
 
+    def clock_set(self, by: int) -> None:
+        """The clock was set by so many milliseconds; receipts are as old as before."""
+        self._receipts = {mid: _Receipt(one.mac, one.since + by) for mid, one in self._receipts.items()}
+
     def take(self, now: int) -> tuple[tuple[tuple[int, bytes], ...], tuple[int, ...]]:
         """Return what to store, as (id, mac), and the ids to forget."""
         forgotten = []

@@ -4,9 +4,10 @@ Lateness is decided here, once, and sealed; nobody downstream decides it again. 
 holes, empty ones too, so that silence means trouble. Two rules (reference/operators.md, B6 and B7):
 
 wall    the gateway's clock has passed end + lateness. A gateway that finds no state is cold: it contributes from the
-first window
-        that begins after its start, and seals as cold those that its predecessor cannot have sealed any more.
-event   the newest reading is later than end + lateness, or nothing has come for `idle_after` (replay, history, tests).
+        first window that begins after its start, and seals as cold those that its predecessor cannot have sealed. It
+        begins only when its clock is known to be right.
+event   the readings' own clock (`ingest.event_clock`) has passed end + lateness, or nothing has come for `idle_after`
+        (replay, history, tests).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from ingest.event_clock import EventClock
 from protocol.windows import start_of
 
 _AT_ONCE: Final = 64
@@ -45,41 +47,57 @@ class WindowBook:
     rules: WindowRules
     next: int | None = None
     contributes_from: int | None = None
-    newest: int | None = None
-    """The latest event time so far."""
+    events: EventClock = field(init=False)
     heard: int = 0
     """When the last message came, by the gateway's clock."""
     open: set[int] = field(default_factory=set)
     """Windows that have readings."""
 
+    def __post_init__(self) -> None:
+        # a reading that is ahead by a window and its lateness is the next one of a slow sensor
+        self.events = EventClock(leap=self.rules.size + self.rules.lateness)
+
     @classmethod
     def fresh(cls, rules: WindowRules, now: int) -> WindowBook:
         """Begin without state, at `now`."""
-        if rules.seals_by == "event":
-            return cls(rules=rules, heard=now)
-        size = rules.size
-        first = max(start_of(now + size - 1, size, rules.utc_offset), rules.first)
-        # What ended longer than `lateness` ago may have been sealed before the state was lost. A second seal would
-        # make neither count, so only what cannot have been sealed is sealed as cold.
-        begun = max(start_of(now - rules.lateness, size, rules.utc_offset), rules.first)
-        return cls(rules=rules, next=begun, contributes_from=first, heard=now)
+        book = cls(rules=rules, heard=now)
+        book.begin(now)
+        return book
 
     @classmethod
     def restored(
         cls, rules: WindowRules, now: int, *, following: int | None, contributes_from: int | None, windows: set[int]
     ) -> WindowBook:
         """Go on from what the spool kept: `windows` are those that have batches and no seal."""
-        newest = max(windows, default=None)
-        return cls(
-            rules=rules, next=following, contributes_from=contributes_from, newest=newest, heard=now, open=set(windows)
-        )
+        book = cls(rules=rules, next=following, contributes_from=contributes_from, heard=now, open=set(windows))
+        book.events.restored(windows)
+        return book
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is known where this gateway begins; before that nothing can be placed."""
+        return self.rules.seals_by == "event" or self.next is not None
+
+    def begin(self, now: int) -> None:
+        """Set where a cold gateway begins; again, where it turns out that the clock was wrong the first time."""
+        if self.rules.seals_by == "event":
+            return
+        size = self.rules.size
+        self.contributes_from = max(start_of(now + size - 1, size, self.rules.utc_offset), self.rules.first)
+        # What ended longer than `lateness` ago may have been sealed before the state was lost. A second seal would
+        # make neither count, so only what cannot have been sealed is sealed as cold.
+        self.next = max(start_of(now - self.rules.lateness, size, self.rules.utc_offset), self.rules.first)
+
+    def window_of(self, time: int) -> int:
+        """Return the window that holds a time, whether it is open or not."""
+        return start_of(time, self.rules.size, self.rules.utc_offset)
 
     def place(self, time: int, now: int) -> int | str:
         """Return the window of a reading's time, or the reason why it is refused."""
         rules = self.rules
         if rules.seals_by == "wall" and time > now + rules.max_ahead:
             return "ahead"
-        window = (time + rules.utc_offset) // rules.size * rules.size - rules.utc_offset
+        window = self.window_of(time)
         if not rules.first <= window < rules.last:
             return "outside_task"
         if self.contributes_from is not None and window < self.contributes_from:
@@ -88,11 +106,9 @@ class WindowBook:
             return "late"
         return window
 
-    def note(self, window: int, time: int) -> None:
-        """Take a reading into account that `place` has let in."""
-        self.open.add(window)
-        if self.newest is None or time > self.newest:
-            self.newest = time
+    def clock_set(self, by: int) -> None:
+        """The gateway's clock was set by so many milliseconds: silence lasts as long as it did."""
+        self.heard += by
 
     def is_cold(self, window: int) -> bool:
         """Tell whether the gateway lost, or never had, readings of this window."""
@@ -102,6 +118,7 @@ class WindowBook:
         """Return the windows to seal now, in order; at most some at once."""
         rules, size = self.rules, self.rules.size
         first = self.next
+        until: int | None
         if rules.seals_by == "wall":
             # every window whose end + lateness has passed, and cold ones at once, so that nobody waits for them
             until = start_of(now - rules.lateness, size, rules.utc_offset)
@@ -110,14 +127,20 @@ class WindowBook:
         else:
             if first is None:
                 first = min(self.open, default=None)
-            if first is None or self.newest is None:
-                return []
-            until = start_of(self.newest - rules.lateness, size, rules.utc_offset)
-            if self.open and now - self.heard >= rules.idle_after:
-                until = max(until, max(self.open) + size)
-        if first is None:
+            until = self._until(now)
+        if first is None or until is None:
             return []
         return list(range(first, min(until, rules.last, first + _AT_ONCE * size), size))
+
+    def _until(self, now: int) -> int | None:
+        """Return before which window everything is sealed, by event time."""
+        size, offset = self.rules.size, self.rules.utc_offset
+        times = []
+        if self.events.time is not None:
+            times.append(start_of(self.events.time - self.rules.lateness, size, offset))
+        if self.open and now - self.heard >= self.rules.idle_after and (rest := self.events.at_rest()) is not None:
+            times.append(start_of(rest, size, offset) + size)
+        return max(times, default=None)
 
     def sealed(self, window: int) -> None:
         """Close a window for good."""

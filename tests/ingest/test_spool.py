@@ -42,8 +42,9 @@ def test_a_seal_after_a_restart_names_both_segments(tmp_path: Path) -> None:
     second.flush()
     assert second.sum_of("no2") == (1, 4)
     assert second.gateway.tally.repeats == 2
-    reading(second, START + HOUR + 10 * MINUTE, 0)
-    commit = second.tick()
+    for number in range(2):  # one reading alone does not move the clock
+        reading(second, START + HOUR + 10 * MINUTE + number, 0)
+    commit = second.tick(flush=True)
     assert commit is not None
     segments, _, _ = second.sharder.seals[START]
     assert [(segment.epoch, segment.batches) for segment in segments] == [(first.epoch, 2), (second.epoch, 1)]
@@ -140,8 +141,9 @@ def test_what_recognises_repeats_goes_with_its_window(tmp_path: Path) -> None:
     commit = made.flush()
     assert commit is not None
     ((_, salt),) = commit.salts
-    reading(made, START + 3 * HOUR, 1)
-    made.tick()
+    for number in range(2):
+        reading(made, START + 3 * HOUR + number, 1)
+    made.tick(flush=True)
     end(made)
     stored = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
     assert salt not in stored

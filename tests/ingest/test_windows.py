@@ -83,13 +83,20 @@ def test_readings_from_the_future_are_refused_by_the_wall_clock_only() -> None:
     assert WindowBook.fresh(rules(seals_by="event"), START).place(ahead, START + HOUR) == START + HOUR
 
 
-def test_by_event_time_the_newest_reading_seals() -> None:
-    """Every window from the first contributed one on, the empty ones between included."""
+def seen(book: WindowBook, *times: int, sensor: str = "a") -> None:
+    """Let a sensor speak of these times, as the gateway does for rows that count."""
+    for time in times:
+        book.open.add(book.window_of(time))
+        book.events.heard(sensor, time)
+
+
+def test_by_event_time_the_readings_seal() -> None:
+    """Every window from the first contributed one on, the empty ones between included; two sensors are in no doubt."""
     book = WindowBook.fresh(rules(seals_by="event"), now=0)
-    book.note(START + 2 * HOUR, START + 2 * HOUR + 5)
-    book.note(START + HOUR, START + HOUR + 5)
+    seen(book, START + 2 * HOUR + 5, START + HOUR + 5)
     assert book.due(0) == []
-    book.note(START + 5 * HOUR, START + 5 * HOUR + 10 * MINUTE)
+    seen(book, START + 5 * HOUR + 10 * MINUTE)
+    seen(book, START + 5 * HOUR + 10 * MINUTE, sensor="b")
     assert book.due(0) == [START + n * HOUR for n in range(1, 5)]
 
 
@@ -97,7 +104,7 @@ def test_by_event_time_silence_seals_what_has_readings() -> None:
     """The last window of a replay ends as well."""
     book = WindowBook.fresh(rules(seals_by="event"), now=0)
     assert book.due(10**9) == []
-    book.note(START, START + 5)
+    seen(book, START + 5)
     book.heard = 1_000
     assert book.due(30_999) == []
     assert book.due(31_000) == [START]
@@ -128,7 +135,7 @@ def test_windows_are_sealed_once_in_order_and_without_holes(steps: list[tuple[in
         window = book.place(START + time * MINUTE, now)
         if not isinstance(window, str):
             assert window not in sealed
-            book.note(window, START + time * MINUTE)
+            seen(book, START + time * MINUTE, sensor=str(time % 3))
             book.heard = now
         for due in book.due(now):
             sealed.append(due)
