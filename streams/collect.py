@@ -21,8 +21,10 @@ from protocol.task import Task
 from protocol.topics import Topics
 from protocol.units import iso
 from runtime.fold import Flow, Fold, Moment, Output, Record, Start
+from streams.agreement import Rules
 from streams.collector import Collector, Published
 from streams.metrics import CollectorMetrics
+from streams.recent import MOST_NAMED, Ended, Recent, attendance, latest
 from streams.work import Snapshot
 
 _log = structlog.get_logger("sotto.collector")
@@ -35,6 +37,7 @@ class CollectorFold(Fold):
         self._role = role
         self._partition = partition
         self._old = start.end
+        self.recent = Recent()
         self.collector = Collector(
             task=role.task,
             roster=role.roster,
@@ -52,6 +55,8 @@ class CollectorFold(Fold):
             found = decode(record.value, task=self._role.task, roster=self._role.roster)
         except WireError as error:
             self._role.reject(error.reason, self._partition)
+        if found is not None and not isinstance(found, Outcome):
+            self.recent.hear(self._role.task.party_names[found.party], record.timestamp)
         answer = self.collector.control(found, offset=record.offset, at=record.timestamp)
         return self._write(answer, now)
 
@@ -71,6 +76,7 @@ class CollectorFold(Fold):
             key = record.window.to_bytes(8, "little", signed=True)
             if isinstance(record, Published):
                 role.tell(record.aggregate, now)
+                self.recent.end(_ended(record.aggregate, role.task))
                 outputs.append(Output(role.topics.aggregates, self._partition, key, record.value))
             else:
                 value = encode_control(record, task=role.task, roster=role.roster, identity=role.key.identity)
@@ -167,7 +173,6 @@ class CollectorRole:
 
     def refresh(self, snapshot: Snapshot, now: int) -> None:
         """Look at the folds at work; called by the loop, so that pages and metrics need not."""
-        del now
         held = {number for flow in snapshot.flows for number in flow.partitions}
         for number in [number for number in self._folds if number not in held]:
             del self._folds[number]
@@ -175,8 +180,36 @@ class CollectorRole:
         windows = sorted((one for state in states for one in state["windows"]), key=lambda one: one["window"])
         self._metrics.waiting.set(len(windows))
         self._metrics.oldest_waiting.set(windows[0]["window"] / 1000 if windows else 0)
-        self._page = {"live": bool(states) and all(state["caught_up"] for state in states), "windows": windows}
+        recents = [fold.recent for fold in self._folds.values()]
+        waited = {name for one in windows for name in one["parties"]}
+        self._page = {
+            "live": bool(states) and all(state["caught_up"] for state in states),
+            "enough_parties": Rules.of(self.task).enough,
+            "windows": windows,
+            "recent": [one.document() for one in latest(recents)],
+            "parties": attendance(self.task.party_names, recents, waited=waited, now=now),
+        }
 
     def document(self) -> Mapping[str, object]:
         """What /status adds: the open windows and what they wait for."""
         return self._page
+
+
+def _ended(aggregate: Aggregate, task: Task) -> Ended:
+    hidden = [cell for cell in aggregate.cells if cell.outcome == "suppressed"]
+    reasons = {cell.reason for cell in hidden}
+    whole = len(hidden) == len(aggregate.cells) and len(reasons) == 1
+    at_fault = {name for cell in hidden for name in cell.at_fault}
+    return Ended(
+        window=aggregate.window_start,
+        at=aggregate.revealed_at,
+        reason=reasons.pop() if whole else "none",
+        parties=aggregate.parties,
+        at_fault=tuple(name for name in task.party_names if name in at_fault),
+        verified=aggregate.verified,
+        points=len(aggregate.cells) - len(hidden),
+        suppressed=len(hidden),
+        named=tuple(
+            {"labels": cell.labels, "measure": cell.measure, "reason": cell.reason} for cell in hidden[:MOST_NAMED]
+        ),
+    )

@@ -220,6 +220,7 @@ class _Watch:
             "name": self._name,
             "task": self._agreed.task.name,
             "roster": self._agreed.roster.version,
+            "of_partitions": self._agreed.roster.partitions,
             **snapshot.document(),
             **self._shown(),
         }

@@ -13,9 +13,11 @@ from protocol.roster import Roster
 from protocol.task import Task
 from protocol.topics import Topics
 from runtime.fold import Flow, Start
+from streams.agreement import Rules
 from streams.leaf import Leaf
 from streams.leaf_map import Glass, LeafMap
 from streams.metrics import PartyMetrics
+from streams.recent import attendance, latest
 from streams.root_fold import RootFold, Seat
 from streams.work import Snapshot
 
@@ -91,9 +93,15 @@ class PartyRole:
         windows = sorted((one for state in states for one in state["windows"]), key=lambda one: one["window"])
         self._metrics.open_windows.set(len(windows))
         self._metrics.oldest_open.set(windows[0]["window"] / 1000 if windows else 0)
+        task, recents = self._seat.task, [fold.recent for fold in self._roots.values()]
+        waited = {name for one in windows if one["waits_for"] != "gateways" for name in one["parties"]}
         self._page = {
             "live": bool(states) and all(state["caught_up"] for state in states),
+            "gateways": len(self._seat.roster.gateways),
+            "enough_parties": Rules.of(task).enough,
             "windows": windows,
+            "recent": [one.document() for one in latest(recents)],
+            "parties": attendance(task.party_names, recents, waited=waited, now=now, own=self._seat.name),
             "parked": sorted(window for state in states for window in state["parked"]),
         }
 

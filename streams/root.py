@@ -19,7 +19,7 @@ from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manif
 from protocol.roster import Roster
 from protocol.share import SharePayload
 from protocol.task import Task
-from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot
+from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot, Terminal
 from streams.assembly import Assembly
 from streams.due import DueWindows
 from streams.policy import agreement_of, judge
@@ -66,6 +66,7 @@ class Root:
         party: int,
         partition: int,
         seal_share: SealShare,
+        ended: Callable[[int, Terminal], None] = lambda _window, _terminal: None,
         control_first: int = 0,
         control_end: int = 0,
         contributions_first: int = 0,
@@ -80,6 +81,7 @@ class Root:
         self._held = len(chosen.held_by(party))
         self._cells = {cell: number for number, cell in enumerate(roster.cells(task))}
         self._seal_share = seal_share
+        self._ended = ended
         self._max_ahead = max_ahead
         self._assemblies: dict[int, Assembly] = {}
         self._open: dict[int, _Open] = {}
@@ -129,6 +131,7 @@ class Root:
             self.agreement.fold(record, offset=offset, at=at)
             self._hear(record.window, now)
             if self.agreement.over > before:
+                self._tell_over(at)
                 self._forget()
             return self._speak(now, record.window if self.agreement.over == before else None)
         return self._speak(now) if not self._live else []
@@ -220,6 +223,12 @@ class Root:
             self._next = max(self._next, self._known + 1)
         return new
 
+    def _tell_over(self, at: int) -> None:
+        """Tell how the open windows ended that the quorum floor has passed."""
+        for window in [window for window in self._open if window < self.agreement.over]:
+            ballot = self.agreement.ballot(window) or Ballot()
+            self._ended(window, ballot.terminal or Terminal(outcome="suppressed", reason="window_over", at=at))
+
     def _forget(self) -> None:
         """Drop what lies below the quorum floor: it has ended, for everyone."""
         over = self.agreement.over
@@ -260,6 +269,7 @@ class Root:
         state = self._open[window]
         ballot = self.agreement.ballot(window) or Ballot()
         if ballot.terminal is not None:
+            self._ended(window, ballot.terminal)
             del self._open[window]
             self._assemblies.pop(window, None)
             ballot.forget_contents()
@@ -376,6 +386,7 @@ class Root:
         if ballot.agreed is None and self.party not in ballot.manifests:
             waited = [name for name, known in states.items() if known in ("silent", "incomplete")]
         deadline = self._phase_deadline(window, state, ballot.phase)
+        ends = self._calm is not None and (bool(waited) or self.agreement.rules.close_by is not None)
         return {
             "window": window,
             "waits_for": "gateways" if waited else ("manifests" if ballot.agreed is None else "aggregate_shares"),
@@ -386,7 +397,8 @@ class Root:
             if assembly
             else [],
             "parties": [self._task.party_names[p] for p in range(len(self._task.party_names)) if p not in there],
-            "goes_on_without_in_ms": max(0, deadline - now) if self._calm is not None else None,
+            "complete": sum(known == "complete" for known in states.values()),
+            "goes_on_without_in_ms": max(0, deadline - now) if ends else None,
             "gives_up_in_ms": max(0, self._give_up_at(window, state) - now),
         }
 

@@ -10,7 +10,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.contribution import ContributionBox, SealSeen
-from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manifest, decode, encode
+from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manifest, Outcome, decode, encode
 from protocol.errors import WireError
 from protocol.hpke import SUITES
 from protocol.keys import Card
@@ -20,7 +20,9 @@ from protocol.task import Task
 from protocol.topics import Topics
 from protocol.units import iso
 from runtime.fold import Fold, Moment, Output, Record, Start
+from streams.agreement import Terminal
 from streams.metrics import PartyMetrics
+from streams.recent import MOST_NAMED, Ended, Recent
 from streams.root import Root
 
 _log = structlog.get_logger("sotto.party")
@@ -75,12 +77,15 @@ class RootFold(Fold):
         self._mine: dict[int, Manifest] = {}
         self._now = 0
         self._seals: dict[tuple[int, str], bytes] = {}
+        self._judged: dict[int, tuple[int, tuple[tuple[int, str], ...]]] = {}
+        self.recent = Recent()
         self.root = Root(
             task=seat.task,
             roster=seat.roster,
             party=seat.number,
             partition=partition,
             seal_share=self._seal_share,
+            ended=self._remember,
             control_first=starts[self._control].first,
             control_end=starts[self._control].end,
             contributions_first=starts[self._contributions].first,
@@ -132,6 +137,8 @@ class RootFold(Fold):
             found = decode(record.value, task=self._seat.task, roster=self._seat.roster)
         except WireError as error:
             self._reject("control", error.reason)
+        if found is not None and not isinstance(found, Outcome):
+            self.recent.hear(self._seat.task.party_names[found.party], record.timestamp)
         if isinstance(found, Manifest):
             self._see_manifest(found, new=record.offset >= self._old)
         answer = self.root.control(found, offset=record.offset, at=record.timestamp, now=now)
@@ -171,7 +178,33 @@ class RootFold(Fold):
             cells=len(payload.released) + len(payload.suppressed),
             suppressed=len(payload.suppressed),
         )
+        self._judged[window] = (len(payload.released), payload.suppressed)
         return self._seat.seal_share(payload, window, digest)
+
+    def _remember(self, window: int, terminal: Terminal) -> None:
+        """Keep for /status how a window ended: of this party's values how many were let out, and which were not."""
+        task, judged = self._seat.task, self._judged.pop(window, None)
+        points, hidden = judged if judged is not None and terminal.outcome == "point" else (None, ())
+        cells, names = self._seat.roster.cells(task), task.party_names
+        self.recent.end(
+            Ended(
+                window=window,
+                at=terminal.at,
+                reason=terminal.reason,
+                parties=tuple(names[party] for party in terminal.parties),
+                at_fault=tuple(names[party] for party in terminal.missing),
+                points=points,
+                suppressed=None if points is None else len(hidden),
+                named=tuple(
+                    {
+                        "labels": dict(zip(task.labels, cells[number].labels, strict=True)),
+                        "measure": task.measure_names[cells[number].measure],
+                        "reason": reason,
+                    }
+                    for number, reason in hidden[:MOST_NAMED]
+                ),
+            )
+        )
 
     def _tell(self, record: ControlRecord, now: int) -> None:
         match record:
