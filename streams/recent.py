@@ -19,8 +19,9 @@ MOST_NAMED: Final = 20
 class Ended:
     """A window that has ended. `at`: Kafka's time of the record that ended it (ms).
 
-    `parties`: whose shares were used; `at_fault`: who kept it from a result, where it can be told. `points` and `suppressed` are None where
-    this process did not see the values: a party that had no part in them, or that was started after.
+    `parties`: whose shares were used; `at_fault`: who kept it from a result, where it can be told. `points` and
+    `suppressed` are None where this process did not see the values: a party that had no part in them, or that was
+    started after.
     """
 
     window: int
