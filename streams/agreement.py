@@ -74,12 +74,13 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """The end of a window. `parties`: whose shares are used; `missing`: who did not answer; `at`: Kafka's time."""
+    """The end of a window. `parties`: whose shares are used; `at_fault`: who did not answer, or went on without an
+    outcome; `at`: Kafka's time."""
 
     outcome: Literal["point", "suppressed"]
     reason: str = "none"
     parties: tuple[int, ...] = ()
-    missing: tuple[int, ...] = ()
+    at_fault: tuple[int, ...] = ()
     at: int = 0
 
 
@@ -99,6 +100,12 @@ class Ballot:
     def phase(self) -> int:
         """What the window waits for: manifests (1), or the shares over the agreed set (2)."""
         return MANIFESTS if self.agreed is None else SHARES
+
+    def waited_for(self, parties: int) -> tuple[int, ...]:
+        """Of so many parties, those whose manifests, or whose shares over the agreed set, are not there."""
+        if self.agreed is None:
+            return tuple(party for party in range(parties) if party not in self.manifests)
+        return tuple(party for party in self.agreed.parties if party not in self.shares)
 
     def contradicted(self, party: int) -> bool:
         """Tell whether this party has signed a share over another set than the agreed one.
@@ -227,7 +234,7 @@ class Agreement:
         there: Iterable[int] = ballot.manifests if ballot.agreed is None else ballot.shares
         if len(set(there)) < self.rules.enough:
             missing = tuple(sorted(set(range(self.rules.parties)) - set(there)))
-            ballot.terminal = Terminal(outcome="suppressed", reason="party_missing", missing=missing, at=at)
+            ballot.terminal = Terminal(outcome="suppressed", reason="party_missing", at_fault=missing, at=at)
         elif ballot.agreed is None:
             self._decide(ballot, window, at)
         else:
@@ -269,4 +276,6 @@ class Agreement:
         self.over = max(self.over, floors[self.rules.floor_by - 1])
         for start, ballot in self.windows.items():
             if start < self.over and ballot.terminal is None:
-                ballot.terminal = Terminal(outcome="suppressed", reason="window_over", at=at)
+                # Whoever reads from the pin on knows the same claims above a window that is not over.
+                through = tuple(sorted(party for party, known in self._claims.items() if known.floor > start))
+                ballot.terminal = Terminal(outcome="suppressed", reason="window_over", at_fault=through, at=at)

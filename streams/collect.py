@@ -23,6 +23,8 @@ from protocol.units import iso
 from runtime.fold import Flow, Fold, Moment, Output, Record, Start
 from streams.agreement import Rules
 from streams.collector import Collector, Published
+from streams.conduct import Conduct
+from streams.findings import Findings
 from streams.metrics import CollectorMetrics
 from streams.recent import MOST_NAMED, Ended, Recent, attendance, latest
 from streams.work import Snapshot
@@ -37,6 +39,7 @@ class CollectorFold(Fold):
         self._role = role
         self._partition = partition
         self._old = start.end
+        self._conduct = Conduct(task=role.task, complete=start.first == 0)
         self.recent = Recent()
         self.collector = Collector(
             task=role.task,
@@ -57,7 +60,12 @@ class CollectorFold(Fold):
             self._role.reject(error.reason, self._partition)
         if found is not None and not isinstance(found, Outcome):
             self.recent.hear(self._role.task.party_names[found.party], record.timestamp)
-        answer = self.collector.control(found, offset=record.offset, at=record.timestamp)
+        if found is None or isinstance(found, Outcome) or found.window not in self.collector.due:
+            return self._write(self.collector.control(found, offset=record.offset, at=record.timestamp), now)
+        agreement, at, live = self.collector.agreement, record.timestamp, record.offset >= self._old
+        self._role.findings.tell(self._conduct.before(found, agreement, at=at, live=live))
+        answer = self.collector.control(found, offset=record.offset, at=at)
+        self._role.findings.tell(self._conduct.after(found.window, agreement, at=at, live=live))
         return self._write(answer, now)
 
     def tick(self, moment: Moment) -> Sequence[Output]:
@@ -75,6 +83,7 @@ class CollectorFold(Fold):
         for record in records:
             key = record.window.to_bytes(8, "little", signed=True)
             if isinstance(record, Published):
+                role.findings.tell(record.findings)
                 role.tell(record.aggregate, now)
                 self.recent.end(_ended(record.aggregate, role.task))
                 outputs.append(Output(role.topics.aggregates, self._partition, key, record.value))
@@ -97,6 +106,7 @@ class CollectorRole:
         self._private = key.private_key()
         self._key_id = key.card().key_id
         self._metrics = CollectorMetrics(registry)
+        self.findings = Findings(task=task, counter=self._metrics.contradictions, logger="sotto.collector")
         self._folds: dict[int, CollectorFold] = {}
         self._page: dict[str, object] = {}
 
@@ -186,6 +196,7 @@ class CollectorRole:
             "live": bool(states) and all(state["caught_up"] for state in states),
             "enough_parties": Rules.of(self.task).enough,
             "windows": windows,
+            "contradictions": self.findings.document(),
             "recent": [one.document() for one in latest(recents)],
             "parties": attendance(self.task.party_names, recents, waited=waited, now=now),
         }

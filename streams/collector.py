@@ -8,29 +8,20 @@ Kafka, and nothing behind the collector's recorded floor is forgotten before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
-
-from mpc_ops.schemes import Scheme, scheme
-from protocol.aggregate import Aggregate, CellResult, Contributor
-from protocol.body import SealNotes
-from protocol.codec import LATEST
-from protocol.control import AggregateShare, ControlRecord, Outcome
-from protocol.errors import WireError
+from protocol.aggregate import Aggregate
+from protocol.control import ControlRecord, Outcome
 from protocol.roster import Roster
-from protocol.share import SharePayload
 from protocol.task import Task
-from streams.agreement import Agreed, Ballot, Terminal
+from streams.agreement import Ballot, Terminal
+from streams.combine import Combiner, OpenShare
+from streams.conduct import Finding
 from streams.due import DueWindows
 from streams.policy import agreement_of
-from streams.reveal import Contradiction, Revealed, reveal
-
-OpenShare = Callable[[AggregateShare], bytes]
-"""Opens what a party has sealed to the collector; raises WireError."""
 
 Publish = Callable[[Aggregate], bytes]
 """Writes and signs an aggregate."""
@@ -38,11 +29,12 @@ Publish = Callable[[Aggregate], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """An aggregate for the topic `aggregates`."""
+    """An aggregate for the topic `aggregates`, and which parties' shares were not what they have to be."""
 
     window: int
     aggregate: Aggregate
     value: bytes = field(repr=False)
+    findings: tuple[Finding, ...] = ()
 
 
 class Collector:
@@ -124,12 +116,11 @@ class Collector:
         windows = []
         for window, ballot in sorted(self.agreement.windows.items()):
             if ballot.terminal is None:
-                there = ballot.manifests if ballot.agreed is None else ballot.shares
                 windows.append(
                     {
                         "window": window,
                         "waits_for": "manifests" if ballot.agreed is None else "aggregate_shares",
-                        "parties": [name for party, name in enumerate(names) if party not in there],
+                        "parties": [names[party] for party in ballot.waited_for(len(names))],
                     }
                 )
         return {
@@ -174,9 +165,9 @@ class Collector:
             yield from self._deliver(window, ballot)
 
     def _deliver(self, window: int, ballot: Ballot) -> Iterator[Published | Outcome]:
-        aggregate = self._combiner.combine(window, ballot)
+        aggregate, findings = self._combiner.combine(window, ballot)
         value = self._publish(aggregate)
-        yield Published(window=window, aggregate=aggregate, value=value)
+        yield Published(window=window, aggregate=aggregate, value=value, findings=findings)
         self._done.add(window)
         ballot.forget_contents()
         yield Outcome(window=window, floor=self._delivered_below(), digest=sha256(value).digest())
@@ -187,126 +178,3 @@ class Collector:
             if window not in self._done:
                 return window
         return max(self._done) + 1
-
-
-class Combiner:
-    """Makes the aggregate of a window that has ended: pure, the same for the same log."""
-
-    def __init__(self, *, task: Task, roster: Roster, open_share: OpenShare) -> None:
-        self.party_names = task.party_names
-        self._task = task
-        self._roster = roster
-        self._open_share = open_share
-        self._cells = roster.cells(task)
-        self._scheme: Scheme = scheme(task.scheme.name, len(task.party))
-        self._names = task.measure_names
-        measures = [task.measures[self._names[cell.measure]] for cell in self._cells]
-        self._steps = np.array([measure.steps for measure in measures], dtype=np.int64)
-        self._most_rows = task.limits.max_gateways * task.limits.max_rows
-
-    def combine(self, window: int, ballot: Ballot) -> Aggregate:
-        """Return the window's aggregate. `ballot` must have ended."""
-        terminal = ballot.terminal
-        assert terminal is not None, "internal error: the window is still open"
-        if terminal.outcome == "suppressed":
-            at_fault = tuple(self.party_names[party] for party in terminal.missing)
-            cells = self._all_suppressed(terminal.reason, at_fault)
-            return self._aggregate(window, ballot, terminal, cells, notes={}, verified=False)
-        result = reveal(self._scheme, {party: self._payload(ballot.shares[party]) for party in terminal.parties})
-        if isinstance(result, Contradiction):
-            suspects = tuple(self.party_names[party] for party in result.suspects)
-            cells = self._all_suppressed("parties_disagree", suspects)
-            return self._aggregate(window, ballot, terminal, cells, notes={}, verified=False)
-        return self._aggregate(
-            window, ballot, terminal, self._points(result), notes=result.notes, verified=result.verified
-        )
-
-    def _payload(self, share: AggregateShare) -> SharePayload | None:
-        try:
-            plaintext = self._open_share(share)
-            held = len(self._scheme.held_by(share.party))
-            return SharePayload.decode(plaintext, cells=len(self._cells), held=held)
-        except WireError:
-            return None  # signed, and not what it has to be: this party is at fault
-
-    def _points(self, result: Revealed) -> tuple[CellResult, ...]:
-        cells: dict[int, CellResult] = {
-            number: self._cell(number, reason=reason) for number, reason in result.suppressed
-        }
-        for number, count, units in zip(
-            result.cells.tolist(), result.counts.tolist(), result.units.tolist(), strict=True
-        ):
-            if count > self._most_rows:
-                cells[number] = self._cell(number, reason="overflow")
-            elif not 0 <= units <= count * int(self._steps[number]):
-                # No readings in range have such a sum: a gateway shared something else, or (unverified) a party lied.
-                reason = "overflow" if result.verified else "parties_disagree"
-                cells[number] = self._cell(number, reason=reason)
-            else:
-                minimum = self._task.measures[self._names[self._cells[number].measure]].minimum_steps
-                cells[number] = self._cell(number, numbers=(count, units + count * minimum))
-        return tuple(cells[number] for number in range(len(self._cells)))
-
-    def _all_suppressed(self, reason: str, at_fault: tuple[str, ...]) -> tuple[CellResult, ...]:
-        return tuple(self._cell(number, reason=reason, at_fault=at_fault) for number in range(len(self._cells)))
-
-    def _cell(
-        self,
-        number: int,
-        *,
-        reason: str = "none",
-        at_fault: tuple[str, ...] = (),
-        numbers: tuple[int, int] | None = None,
-    ) -> CellResult:
-        """Return a point with its `numbers` (count, sum in steps), or without them a suppressed cell."""
-        cell = self._cells[number]
-        name = self._names[cell.measure]
-        measure = self._task.measures[name]
-        return CellResult(
-            labels=dict(zip(self._task.labels, cell.labels, strict=True)),
-            measure=name,
-            unit=measure.unit,
-            resolution=measure.resolution,
-            outcome="suppressed" if numbers is None else "point",
-            reason=reason,
-            at_fault=at_fault,
-            count=None if numbers is None else numbers[0],
-            sum_steps=None if numbers is None else numbers[1],
-        )
-
-    def _aggregate(
-        self,
-        window: int,
-        ballot: Ballot,
-        terminal: Terminal,
-        cells: tuple[CellResult, ...],
-        *,
-        notes: Mapping[str, SealNotes],
-        verified: bool,
-    ) -> Aggregate:
-        agreed: Agreed | None = ballot.agreed
-        names = [entry.gateway for entry in agreed.entries] if agreed else []
-        organisation = {name: self._roster.gateways[name].organisation for name in names}
-        by_name = self._task.policy.contributors == "names"
-        return Aggregate(
-            task=self._task.name,
-            revision=self._task.revision,
-            task_id=self._task.id,
-            roster=self._roster.version,
-            window_start=window,
-            window_end=self._task.window_end(window),
-            verified=verified,
-            parties=tuple(self.party_names[party] for party in terminal.parties),
-            contributors=tuple(
-                Contributor(gateway=name, organisation=organisation[name], late=one.late, dropped=one.dropped)
-                for name in names
-                if by_name
-                for one in (notes.get(name, SealNotes()),)
-            ),
-            organisations=len(set(organisation.values())),
-            gateways=len(names),
-            absent=tuple(name for name in self._roster.gateways if by_name and name not in organisation),
-            last_seal=agreed.last_seal if agreed else 0,
-            revealed_at=min(max(terminal.at, 0), LATEST),  # Kafka takes any time that a writer claims
-            cells=cells,
-        )

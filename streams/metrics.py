@@ -84,6 +84,12 @@ class PartyMetrics:
         self.manifests = Counter(
             "sotto_party_manifests", "Manifests that counted, by their party", ["by"], registry=registry
         )
+        self.contradictions = Counter(
+            "sotto_party_contradictions",
+            "What parties did that an honest one does not do, or lacked alone",
+            ["party", "kind"],
+            registry=registry,
+        )
         self.closes = Counter("sotto_party_closes", "Ends of waiting, by cause", ["cause"], registry=registry)
         self.aggregate_shares = Counter("sotto_party_aggregate_shares", "Aggregate shares written", registry=registry)
         self.duplicate_identity = Counter(
@@ -116,6 +122,12 @@ class CollectorMetrics:
             "sotto_collector_share_mismatch",
             "Windows in which this party's totals contradict the others'",
             ["party"],
+            registry=registry,
+        )
+        self.contradictions = Counter(
+            "sotto_collector_contradictions",
+            "What parties did that an honest one does not do, or lacked alone",
+            ["party", "kind"],
             registry=registry,
         )
         self.organisations = Gauge(

@@ -14,6 +14,7 @@ from protocol.task import Task
 from protocol.topics import Topics
 from runtime.fold import Flow, Start
 from streams.agreement import Rules
+from streams.findings import Findings
 from streams.leaf import Leaf
 from streams.leaf_map import Glass, LeafMap
 from streams.metrics import PartyMetrics
@@ -49,6 +50,7 @@ class PartyRole:
         )
         self._leaf = Leaf(task=task, roster=roster, key=key, topics=topics)
         self._metrics = PartyMetrics(registry)
+        self._findings = Findings(task=task, counter=self._metrics.contradictions, logger="sotto.party")
         self._glass = Glass.of(show_share, task=task, roster=roster) if show_share else None
         self._roots: dict[int, RootFold] = {}
         self._page: dict[str, object] = {}
@@ -81,7 +83,9 @@ class PartyRole:
         )
 
     def _make_root(self, number: int, starts: Mapping[str, Start]) -> RootFold:
-        self._roots[number] = RootFold(seat=self._seat, partition=number, starts=starts, metrics=self._metrics)
+        self._roots[number] = RootFold(
+            seat=self._seat, partition=number, starts=starts, metrics=self._metrics, findings=self._findings
+        )
         return self._roots[number]
 
     def refresh(self, snapshot: Snapshot, now: int) -> None:
@@ -103,6 +107,7 @@ class PartyRole:
             "recent": [one.document() for one in latest(recents)],
             "parties": attendance(task.party_names, recents, waited=waited, now=now, own=self._seat.name),
             "parked": sorted(window for state in states for window in state["parked"]),
+            "contradictions": self._findings.document(),
         }
 
     def document(self) -> Mapping[str, object]:

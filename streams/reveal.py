@@ -2,12 +2,13 @@
 
 A wrong share would make a random number, not a slightly wrong one, so everything is compared first; what contradicts
 is suppressed, never shown. With all three replicated shares each component is there twice, and one party that lies is
-noticed; with two, or with the additive scheme, a lie cannot be seen, and the result says so (`verified`).
+noticed; with two, or with the additive scheme, a lie cannot be seen, and the result says so (`verified`). A share that
+cannot be read at all is none: where two can go on without a third, they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,8 +22,13 @@ from protocol.share import SharePayload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revealed:
-    """Sums over the agreed set: by cell number, counts int64[c] and units int64[c]; reasons of the other cells."""
+    """Sums over the agreed set: by cell number, counts int64[c] and units int64[c]; reasons of the other cells.
 
+    `parties`: whose shares were used; `unreadable`: whose could not be read.
+    """
+
+    parties: tuple[int, ...]
+    unreadable: tuple[int, ...]
     cells: NDArray[np.int64]
     counts: NDArray[np.int64] = field(repr=False)
     units: NDArray[np.int64] = field(repr=False)
@@ -33,43 +39,42 @@ class Revealed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contradiction:
-    """The shares cannot all be right. `suspects`: one of these parties lies, or must for all; none: cannot be told."""
+    """The shares cannot all be right. `kind` as in `streams.findings`; `suspects`: the fewest among whom a liar is."""
 
+    kind: str
     suspects: tuple[int, ...]
 
 
-def reveal(scheme: Scheme, shares: Mapping[int, SharePayload | None]) -> Revealed | Contradiction:
-    """Combine the shares of the parties that were agreed upon; None stands for one that could not be read.
+def reveal(scheme: Scheme, shares: Mapping[int, SharePayload | None], *, enough: int) -> Revealed | Contradiction:
+    """Combine the shares of parties over one set; None stands for one that could not be read.
 
-    At least `scheme.enough` of them. Raises nothing: whatever the parties sent gives a result.
+    At least `enough` shares must be readable: then the others count as not sent. Raises nothing: whatever the parties
+    sent gives a result.
     """
     unreadable = tuple(sorted(party for party, share in shares.items() if share is None))
-    if unreadable:
-        return Contradiction(suspects=unreadable)
     payloads = {party: share for party, share in sorted(shares.items()) if share is not None}
+    if len(payloads) < enough:
+        return Contradiction(kind="unreadable_share", suspects=unreadable)
     odd = _odd_ones({party: _public_part(share) for party, share in payloads.items()})
-    if odd is not None:
-        return Contradiction(suspects=odd)
+    if odd:
+        return Contradiction(kind="other_counts", suspects=odd)
     copies: dict[int, dict[int, NDArray[np.uint64]]] = {}
     for party, share in payloads.items():
         for place, component in enumerate(scheme.held_by(party)):
             copies.setdefault(component, {})[party] = share.sums[place]
     wrong = [held for _, held in sorted(copies.items()) if len({sums.tobytes() for sums in held.values()}) > 1]
     if wrong:
-        return Contradiction(suspects=_liars(wrong))
+        return Contradiction(kind="other_sums", suspects=_liars(wrong) or tuple(payloads))
     assert len(copies) == scheme.components, "internal error: a window ended as a point with too few shares"
     first = next(iter(payloads.values()))
-    notes: dict[str, SealNotes] = {}
-    for share in payloads.values():
-        for gateway, noted in share.notes:
-            known = notes.get(gateway, noted)
-            notes[gateway] = SealNotes(late=max(known.late, noted.late), dropped=max(known.dropped, noted.dropped))
     return Revealed(
+        parties=tuple(payloads),
+        unreadable=unreadable,
         cells=first.released,
         counts=first.counts,
         units=add_components([next(iter(held.values())) for _, held in sorted(copies.items())]),
         suppressed=first.suppressed,
-        notes=notes,
+        notes=_notes([dict(share.notes) for share in payloads.values()]),
         verified=scheme.tolerates_lies > 0 and len(payloads) == scheme.parties,
     )
 
@@ -81,15 +86,30 @@ def _public_part(share: SharePayload) -> bytes:
     )
 
 
-def _odd_ones(parts: Mapping[int, bytes]) -> tuple[int, ...] | None:
-    """None when all are equal; the one party that differs from all others; or () when that cannot be told."""
+def _notes(said: Sequence[Mapping[str, SealNotes]]) -> dict[str, SealNotes]:
+    """Gateway -> the middle one of what the parties have read in its seal: of three, one alone cannot choose it.
+
+    They are not compared like the counts: a gateway seals its notes to each party, and could make them contradict.
+    """
+    found = {}
+    for gateway in {gateway for notes in said for gateway in notes}:
+        known = [notes.get(gateway, SealNotes()) for notes in said]
+        found[gateway] = SealNotes(
+            late=sorted(one.late for one in known)[len(known) // 2],
+            dropped=sorted(one.dropped for one in known)[len(known) // 2],
+        )
+    return found
+
+
+def _odd_ones(parts: Mapping[int, bytes]) -> tuple[int, ...]:
+    """None when all are equal; the one party that differs from all others; or all, when that cannot be told."""
     if len(set(parts.values())) == 1:
-        return None
+        return ()
     if len(parts) > 2:
         for party in parts:
             if len({part for other, part in parts.items() if other != party}) == 1:
                 return (party,)
-    return ()
+    return tuple(parts)
 
 
 def _liars(wrong: list[dict[int, NDArray[np.uint64]]]) -> tuple[int, ...]:

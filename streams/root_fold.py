@@ -21,6 +21,8 @@ from protocol.topics import Topics
 from protocol.units import iso
 from runtime.fold import Fold, Moment, Output, Record, Start
 from streams.agreement import Terminal
+from streams.conduct import Conduct
+from streams.findings import Findings
 from streams.metrics import PartyMetrics
 from streams.recent import MOST_NAMED, Ended, Recent
 from streams.root import Root
@@ -65,10 +67,14 @@ class Seat:
 class RootFold(Fold):
     """One partition number of a party's contributions and of the control log."""
 
-    def __init__(self, *, seat: Seat, partition: int, starts: Mapping[str, Start], metrics: PartyMetrics) -> None:
+    def __init__(
+        self, *, seat: Seat, partition: int, starts: Mapping[str, Start], metrics: PartyMetrics, findings: Findings
+    ) -> None:
         self._seat = seat
         self._partition = partition
         self._metrics = metrics
+        self._findings = findings
+        self._conduct = Conduct(task=seat.task, complete=starts[seat.topics.control].first == 0)
         self._contributions = seat.topics.contributions(seat.name)
         self._control = seat.topics.control
         self._shares = seat.topics.shares(seat.name)
@@ -137,13 +143,18 @@ class RootFold(Fold):
             found = decode(record.value, task=self._seat.task, roster=self._seat.roster)
         except WireError as error:
             self._reject("control", error.reason)
+        new = record.offset >= self._old
         if found is not None and not isinstance(found, Outcome):
             self.recent.hear(self._seat.task.party_names[found.party], record.timestamp)
         if isinstance(found, Manifest):
-            self._see_manifest(found, new=record.offset >= self._old)
-        answer = self.root.control(found, offset=record.offset, at=record.timestamp, now=now)
-        if found is not None:
-            self._compare(found.window)
+            self._see_manifest(found, new=new)
+        if found is None or isinstance(found, Outcome) or found.window not in self.root.due:
+            return self.root.control(found, offset=record.offset, at=record.timestamp, now=now)
+        agreement, at = self.root.agreement, record.timestamp
+        self._findings.tell(self._conduct.before(found, agreement, at=at, live=new))
+        answer = self.root.control(found, offset=record.offset, at=at, now=now)
+        self._findings.tell(self._conduct.after(found.window, agreement, at=at, live=new))
+        self._compare(found.window)
         return answer
 
     def _write(self, records: Sequence[ControlRecord], now: int) -> list[Output]:
@@ -192,7 +203,7 @@ class RootFold(Fold):
                 at=terminal.at,
                 reason=terminal.reason,
                 parties=tuple(names[party] for party in terminal.parties),
-                at_fault=tuple(names[party] for party in terminal.missing),
+                at_fault=tuple(names[party] for party in terminal.at_fault),
                 points=points,
                 suppressed=None if points is None else len(hidden),
                 named=tuple(

@@ -237,7 +237,7 @@ def test_giving_up_takes_one_liar_more_than_there_may_be() -> None:
     log = Log(rules("replicated")).write(manifest(0, A), GiveUp(window=W1, party=0), GiveUp(window=W1, party=0))
     assert log.terminal() is None
     log.write(GiveUp(window=W1, party=1))
-    assert log.terminal() == Terminal(outcome="suppressed", reason="party_missing", missing=(1, 2), at=103)
+    assert log.terminal() == Terminal(outcome="suppressed", reason="party_missing", at_fault=(1, 2), at=103)
 
 
 def test_giving_up_with_enough_manifests_decides_instead() -> None:
@@ -247,13 +247,13 @@ def test_giving_up_with_enough_manifests_decides_instead() -> None:
     assert log.agreed() == (A,)
     assert log.terminal() is None
     log.write(log.share(0), GiveUp(window=W1, party=0), GiveUp(window=W1, party=1))
-    assert log.terminal() == Terminal(outcome="suppressed", reason="party_missing", missing=(1, 2), at=106)
+    assert log.terminal() == Terminal(outcome="suppressed", reason="party_missing", at_fault=(1, 2), at=106)
 
 
 def test_one_give_up_suffices_where_anybody_can_block() -> None:
     """Additive: one party can withhold its share anyway."""
     log = Log(rules("additive")).write(manifest(0, A), GiveUp(window=W1, party=0))
-    assert log.terminal() == Terminal(outcome="suppressed", reason="party_missing", missing=(1, 2), at=101)
+    assert log.terminal() == Terminal(outcome="suppressed", reason="party_missing", at_fault=(1, 2), at=101)
 
 
 def test_terminal_is_terminal() -> None:
@@ -288,7 +288,9 @@ def test_a_window_below_the_quorum_floor_is_over(scheme: str, parties: int, need
     assert log.fold.over == W1
     log.write(manifest(needed - 1, window=W2, floor=W2))
     assert log.fold.over == W2
-    assert log.terminal() == Terminal(outcome="suppressed", reason="window_over", at=100 + log.offset)
+    assert log.terminal() == Terminal(
+        outcome="suppressed", reason="window_over", at_fault=tuple(range(needed)), at=100 + log.offset
+    )
     log.write(manifest(0, A, window=W1 + 1))
     assert log.fold.ballot(W1 + 1) is None
 
