@@ -1,0 +1,173 @@
+"""A campaign from beginning to end: load, faults, healing, waiting for every window, the verdict."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from protocol.units import iso
+from sotto.init import AREAS, MEMBERS
+from tests.faults import evidence
+from tests.faults.breaker import Breaker
+from tests.faults.check import Disturbance, Evidence, Report, Setting, check
+from tests.faults.faults import plan
+from tests.faults.load import Ledger, Sensors
+from tests.faults.trial import Wanted
+from tests.faults.world import World
+
+LOOK: Final = 2.0
+"""Seconds between two looks at everybody."""
+SETTLE: Final = 60.0
+"""Seconds for the sensors' last acknowledgements, once all is mended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was asked for. `rate` is readings a second, in all."""
+
+    seed: int
+    minutes: float
+    kills: int
+    wanted: Wanted
+    rate: float = 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Ended:
+    """How it ended. `memory` is the most that a process of each kind of role held, in bytes."""
+
+    options: Options
+    report: Report
+    seconds: float
+    memory: Counter[str] = field(default_factory=Counter)
+
+
+def run(options: Options, directory: Path, say: Callable[[str], None]) -> Ended:
+    """Run a campaign in a new directory, which keeps its logs. `say` is told how far it is."""
+    begun = time.monotonic()
+    size = options.wanted.window
+    windows = max(1, round(options.minutes * 60_000 / size))
+    say("starting the servers and all roles")
+    with World(directory, options.wanted, windows=windows) as world:
+        campaign = _Campaign(options, world, say)
+        report = campaign.run()
+    return Ended(options=options, report=report, seconds=time.monotonic() - begun, memory=campaign.memory)
+
+
+class _Campaign:
+    def __init__(self, options: Options, world: World, say: Callable[[str], None]) -> None:
+        self.memory: Counter[str] = Counter()
+        self._options = options
+        self._world = world
+        self._say = say
+        self._ledger = Ledger()
+        self._by_itself: list[str] = []
+        self._outcomes = 0
+
+    def run(self) -> Report:
+        options, world = self._options, self._world
+        faults = plan(
+            seed=options.seed,
+            minutes=options.minutes,
+            kills=options.kills,
+            roles=tuple(world.roles),
+            ways=tuple(world.proxies),
+        )
+        begin = world.files.first / 1000
+        self._say(f"{len(faults)} faults are planned; the first window begins in {max(0.0, begin - time.time()):.0f} s")
+        time.sleep(max(0.0, begin - time.time()))
+        sensors = Sensors(
+            self._ledger,
+            seed=options.seed,
+            rate=options.rate,
+            address=world.sensors_mqtt,
+            last=world.files.last,
+        )
+        with Breaker(world, faults, begin=begin) as breaker, sensors:
+            while not (breaker.over and time.time() >= world.files.last / 1000):
+                self._look(breaker)
+                time.sleep(LOOK)
+            self._say("all is mended; waiting for the last windows")
+            world.heal()
+            self._wait(breaker, sensors)
+        found = self._evidence(breaker.done)
+        report = check(self._setting(), found)
+        report.violations += [f"not broken or mended as planned: {text}" for text in breaker.failures]
+        report.violations += self._by_itself
+        self._keep(found)
+        return report
+
+    def _wait(self, breaker: Breaker, sensors: Sensors) -> None:
+        """Wait until every cell has its outcome, or nothing has moved for longer than anybody may wait."""
+        wanted = self._options.wanted
+        due = (self._world.files.last - self._world.files.first) // wanted.window * len(AREAS)
+        # The longest way: the seal, a deadline for the manifests, one for the shares, each begun anew after trouble.
+        patience = (wanted.window + wanted.lateness + 2 * wanted.deadline) / 1000 + SETTLE
+        moved, before = time.monotonic(), -1
+        while self._outcomes < due or not sensors.done:
+            self._look(breaker)
+            self._outcomes = sum(row.kind == "outcome" for row in evidence.rows(self._world))
+            state = self._outcomes + self._ledger.acknowledged
+            if state > before:
+                moved, before = time.monotonic(), state
+            elif time.monotonic() - moved > patience:
+                self._say(f"nothing has moved for {patience:.0f} s")
+                return
+            time.sleep(LOOK)
+        time.sleep(LOOK)  # a second outcome would come now
+
+    def _look(self, breaker: Breaker) -> None:
+        """Watch over the roles as a supervisor would: who ends by itself is noted and started again."""
+        world = self._world
+        for name, role in world.roles.items():
+            self.memory[role.kind] = max(self.memory[role.kind], role.memory)
+            if not role.running and not breaker.held(name):
+                self._by_itself.append(f"{name} ended by itself\n{role.last_lines()}")
+                role.start()
+        done = Counter("kills" if one.kind == "kill role" else "other faults" for one in breaker.done)
+        left = max(0.0, world.files.last / 1000 - time.time())
+        made, there = len(self._ledger.all()), self._ledger.acknowledged
+        outcomes = f", {self._outcomes} outcomes" if self._outcomes else ""
+        self._say(
+            f"{left:4.0f} s of load left: {done['kills']} kills, {done['other faults']} other faults, "
+            f"{made:,} readings, {there:,} acknowledged{outcomes}"
+        )
+
+    def _setting(self) -> Setting:
+        wanted, files = self._options.wanted, self._world.files
+        return Setting(
+            first=files.first,
+            last=files.last,
+            size=wanted.window,
+            lateness=wanted.lateness,
+            deadline=wanted.deadline,
+            areas=AREAS,
+            organisation={member.gateway: member.organisation for member in MEMBERS},
+            parties=files.task.party_names,
+        )
+
+    def _evidence(self, disturbances: list[Disturbance]) -> Evidence:
+        world = self._world
+        return Evidence(
+            readings=self._ledger.all(),
+            rows=evidence.rows(world),
+            released=evidence.released(world),
+            signed=evidence.signed(world),
+            disturbances=tuple(disturbances),
+        )
+
+    def _keep(self, found: Evidence) -> None:
+        """Leave behind what a person needs who asks why: what every role says, and what was done to it."""
+        place = self._world.directory
+        status = {name: role.status() for name, role in self._world.roles.items()}
+        (place / "status.json").write_text(json.dumps(status, indent=2))
+        lines = [
+            f"{iso(one.begun)} to {iso(one.ended)}  {one.kind}: {one.target}"
+            for one in sorted(found.disturbances, key=lambda one: one.begun)
+        ]
+        (place / "faults.txt").write_text("\n".join(lines) + "\n")
