@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import time
 from typing import Final
 
@@ -27,7 +26,7 @@ def synchronised() -> bool | None:
     A Raspberry Pi has no clock chip: it starts in the past, and would take every reading for one from the future.
     """
     try:
-        libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+        libc = ctypes.CDLL(None, use_errno=True)
         state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
     except (OSError, AttributeError):
         return None

@@ -203,7 +203,7 @@ def decoders_of(config: GatewayFile, task: Task, roster: Roster, *, where: str) 
 
 
 def book_of(config: GatewayFile, task: Task, roster: Roster, kept: Kept, now: int) -> WindowBook:
-    """Go on with the windows that the spool kept, or begin."""
+    """Go on with the windows that the spool kept, or begin: by a clock that may be wrong not yet, `Service` does."""
     rules = WindowRules(
         size=task.window.size,
         utc_offset=task.window.utc_offset,
@@ -214,6 +214,8 @@ def book_of(config: GatewayFile, task: Task, roster: Roster, kept: Kept, now: in
         max_ahead=config.clock.max_ahead,
         idle_after=config.clock.idle_after,
     )
+    if kept.cold and config.clock.require_sync and config.clock.seals_by == "wall":
+        return WindowBook(rules=rules, heard=now)
     if kept.cold:
         return WindowBook.fresh(rules, now)
     return WindowBook.restored(

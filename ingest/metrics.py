@@ -32,10 +32,18 @@ class GatewayMetrics:
         self.last_sealed = Gauge(
             f"{_P}_last_sealed_window_timestamp_seconds", "Start of the last sealed window", registry=r
         )
+        self.late_window = Gauge(
+            f"{_P}_late_window_timestamp_seconds", "Start of the window that late readings came for last", registry=r
+        )
         self.open_windows = Gauge(f"{_P}_open_windows", "Windows that have readings and no seal", registry=r)
         self.spool_bytes = Gauge(f"{_P}_spool_bytes", "Sealed records that Kafka has not confirmed", registry=r)
         self.spool_limit = Gauge(f"{_P}_spool_limit_bytes", "Where reading from MQTT stops", registry=r)
         self.spool_oldest = Gauge(f"{_P}_spool_oldest_seconds", "Age of the oldest record in the spool", registry=r)
+        self.spool_full = Gauge(f"{_P}_spool_full", "1 while reading from MQTT stops for want of room", registry=r)
+        self.dropped = Counter(
+            f"{_P}_spool_dropped", "Readings given up: the spool was full, or they were too old", registry=r
+        )
+        self.dropped_windows = Counter(f"{_P}_spool_dropped_windows", "Windows given up for the same", registry=r)
         self.commit_seconds = Histogram(
             f"{_P}_spool_commit_seconds",
             "Time of a commit",
@@ -61,9 +69,11 @@ class GatewayMetrics:
             self.gaps.labels(measure).inc(count)
         for (source, reason), count in tally.refused.items():
             self.refused.labels(source, reason).inc(count)
+            if reason == "dropped":
+                self.dropped.inc(count)
         for source, count in tally.qos0.items():
             self.qos0.labels(source).inc(count)
         self.duplicates.inc(tally.repeats)
-        for counter in (tally.messages, tally.readings, tally.gaps, tally.refused, tally.qos0):
+        for counter in (tally.messages, tally.readings, tally.gaps, tally.refused, tally.qos0, tally.late):
             counter.clear()
         tally.repeats = 0

@@ -11,11 +11,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
 from ingest.spool import Stored
+from ingest.trust import Answer
 from protocol.errors import SottoError
 from protocol.topics import Topics
 
@@ -67,6 +68,15 @@ class Outbox(Protocol):
         ...
 
 
+class _Sent(NamedTuple):
+    """A record on its way: by the monotonic clock in seconds, and between which moments of the wall clock, in ms."""
+
+    record: Stored
+    future: Future
+    since: float
+    wall: tuple[int, int]
+
+
 class Publisher:
     """Drains the spool into Kafka until it is stopped."""
 
@@ -79,14 +89,16 @@ class Publisher:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._idle = threading.Event()
-        self._flight: deque[tuple[Stored, Future, float]] = deque()
+        self._flight: deque[_Sent] = deque()
         self._bytes = 0
         self.connected = False
         self.last_error = "not connected yet"
         self.sent: dict[str, int] = dict.fromkeys(topics.parties, 0)
         self.seconds: deque[float] = deque(maxlen=10_000)
-        self.clock_offset: float | None = None
-        """This machine's clock minus Kafka's, in seconds, by the last answer; wrong by a round trip at most."""
+        self.answer: Answer | None = None
+        """The last time that Kafka said; None where its topics keep the time of the sender."""
+        self._last: Stored | None = None
+        self._asked = False
 
     def start(self) -> None:
         """Begin."""
@@ -95,6 +107,11 @@ class Publisher:
     def wake(self) -> None:
         """Say that there is something new in the spool."""
         self._idle.clear()
+        self._wake.set()
+
+    def ask(self) -> None:
+        """Have Kafka say its time soon: the last record is sent again, which parties ignore."""
+        self._asked = True
         self._wake.set()
 
     def drain(self, timeout: float) -> bool:
@@ -136,36 +153,46 @@ class Publisher:
             self._wake.clear()
             room = _MOST - len(self._flight)
             found = self._outbox.after(last, most=min(room, 64)) if room > 0 and self._bytes < _MOST_BYTES else []
+            if self._asked and self._last is not None and not found and not self._flight:
+                found = [self._last]
+            self._asked = self._asked and not found
             for record in found:
-                future = producer.send(self._topics[record.party], record.value, record.key, partition=record.partition)
-                self._flight.append((record, future, time.monotonic()))
-                self._bytes += len(record.value)
-                last = record.id
+                self._send(producer, record)
+                last = max(last, record.id)
             confirmed = self._reap()
             if confirmed:
                 self._outbox.delete(confirmed)
-            silent = bool(self._flight) and time.monotonic() - self._flight[0][2] > _SILENT
+            silent = bool(self._flight) and time.monotonic() - self._flight[0].since > _SILENT
             self.connected, self.last_error = not silent, "no answer" if silent else ""
             if not found and not self._flight:
                 if not self._wake.is_set():
                     self._idle.set()
                 self._wake.wait(1.0)
             elif not found and not confirmed:
-                self._flight[0][1].add_both(lambda *_: self._wake.set())
+                self._flight[0].future.add_both(lambda *_: self._wake.set())
                 self._wake.wait(0.05)
+
+    def _send(self, producer: Producer, record: Stored) -> None:
+        since, before = time.monotonic(), time.time_ns() // 1_000_000
+        future = producer.send(self._topics[record.party], record.value, record.key, partition=record.partition)
+        self._flight.append(_Sent(record, future, since, (before, time.time_ns() // 1_000_000)))
+        self._bytes += len(record.value)
 
     def _reap(self) -> int:
         """Take the records off that are confirmed, in order; return the id of the last one, 0 where there is none."""
         confirmed = 0
-        while self._flight and self._flight[0][1].is_done:
-            record, future, since = self._flight.popleft()
+        while self._flight and self._flight[0].future.is_done:
+            record, future, since, wall = self._flight.popleft()
             metadata = future.get(timeout=0)  # raises what Kafka answered
             self._bytes -= len(record.value)
             self.sent[record.party] += 1
-            self.seconds.append(time.monotonic() - since)
-            timestamp = getattr(metadata, "timestamp", None)
-            if isinstance(timestamp, int) and timestamp > 0:
-                self.clock_offset = time.time() - timestamp / 1000
+            now = time.monotonic()
+            self.seconds.append(now - since)
+            stamp = getattr(metadata, "timestamp", None)
+            # with CreateTime the client puts its own time there, read in the moment of sending: it proves nothing
+            if isinstance(stamp, int) and stamp > 0 and not wall[0] <= stamp <= wall[1]:
+                self.answer = Answer(sent=int(since * 1000), confirmed=int(now * 1000), stamp=stamp)
+            self._last = record
             confirmed = record.id
         return confirmed
 

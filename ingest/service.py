@@ -14,8 +14,10 @@ from ingest.commit import Commit
 from ingest.gateway import Gateway
 from ingest.inbox import Inbox
 from ingest.metrics import GatewayMetrics
+from ingest.page import Look, Page
 from ingest.publisher import Publisher
 from ingest.spool import Spool, SpoolError
+from ingest.trust import ClockWatch
 from protocol.task import Task
 from protocol.units import iso
 from runtime.serving import Health
@@ -27,7 +29,8 @@ _CHUNK: Final = 500
 _SETTLED: Final = 500
 _LAST_WORDS: Final = 5.0
 _LOOK: Final = 1_000
-_OFF: Final = 5.0
+_ASK: Final = 5_000
+_LATE_WINDOWS: Final = 24
 
 
 class Broker(Protocol):
@@ -63,7 +66,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`require_sync` holds for sealing by the wall clock only."""
+    """`require_sync` holds for sealing by the wall clock only: nothing is taken or sealed by a clock in doubt."""
 
     spool_bytes: int
     require_sync: bool
@@ -100,9 +103,16 @@ class Service:
         self._held_since: int | None = None
         self._looked = 0
         self._full = False
+        self._watch = ClockWatch()
+        self._kernel = clock.synchronised()
         self._clock_right = True
+        self._asked = 0
+        self._sealed = False
+        self._beginning = not gateway.book.begun
+        self._late: dict[int, int] = {}
         self._sent_before: dict[str, int] = {}
         self._state = "starting"
+        self._page = Page()
         self.health = Health(clock=clock.monotonic, status=self.status)
         self.health.expect("mqtt", "kafka", "clock", "spool")
         metrics.spool_limit.set(limits.spool_bytes)
@@ -117,7 +127,8 @@ class Service:
         """Go round once: take, decide, store, acknowledge."""
         self.health.beat()
         self._look()
-        if self._full:
+        self._look_at_clock()
+        if self._full or not self._clock_right:
             # Nothing is taken, so the inbox fills, so the socket is not read, so the broker keeps the messages.
             stop.wait(_TURN)
             messages = []
@@ -130,7 +141,17 @@ class Service:
                 self._gateway.on_message(message, now)
             if self._gateway.wait(now) == 0:
                 self._store(self._gateway.tick(now, hold=True), stop)
-        self._store(self._gateway.tick(now, hold=self._hold(now)), stop)
+        most = self._most()
+        self._store(self._gateway.tick(now, hold=self._hold(now) or most == 0, most=most), stop)
+
+    def _most(self) -> int | None:
+        """Until Kafka has answered once its time is not known: a wrong clock may cost one window, not a month of them.
+
+        It costs nothing to wait: without Kafka no seal reaches anybody.
+        """
+        if not self._limits.require_sync or any(self._publisher.sent.values()):
+            return None
+        return 0 if self._sealed else 1
 
     def _hold(self, now: int) -> bool:
         """Tell whether sealing has to wait.
@@ -167,6 +188,8 @@ class Service:
                     stop.wait(1.0)
             self._publisher.wake()
         self._mqtt.acknowledge(commit.acks)
+        self._sealed = self._sealed or bool(commit.sealed)
+        self._page.sealed.extend(commit.sealed)
         for sealed in commit.sealed:
             offset = self._task.window.utc_offset
             _log.info(
@@ -205,10 +228,12 @@ class Service:
         if monotonic - self._looked < _LOOK:
             return
         self._looked = monotonic
-        self._look_at_clock()
+        self._kernel = self._clock.synchronised()
         now, metrics, tally = self._clock.wall(), self._metrics, self._gateway.tally
+        self._tell_late(tally.late)
         for (source, reason), count in tally.refused.items():
             _log.warning("refused", source=source or "no source", reason=reason, count=count)
+        self._page.count(tally)
         metrics.count(tally, now)
         metrics.unacknowledged.set(self._gateway.unacknowledged + len(self._inbox))
         metrics.open_windows.set(len(self._gateway.book.open))
@@ -229,39 +254,88 @@ class Service:
             metrics.dependency_up.labels(name).set(up)
             self.health.set_ready(name, up, why)
         self.health.set_ready("spool", not full, "full")
+        offset = self._publisher.clock_offset
+        self._page.look(
+            Look(
+                now=monotonic,
+                windows=self._gateway.open_windows(),
+                next_seal=self._gateway.book.next,
+                unacknowledged=self._gateway.unacknowledged + len(self._inbox),
+                spool_bytes=size,
+                spool_limit=self._limits.spool_bytes,
+                oldest=None if oldest is None else max(0, now - oldest),
+                links={
+                    "mqtt": (self._mqtt.connected, self._mqtt.last_error),
+                    "kafka": (self._publisher.connected, self._publisher.last_error),
+                },
+                offset=None if offset is None else round(offset * 1_000),
+                synchronised=self._clock.synchronised(),
+                clock_right=self._clock_right,
+            )
+        )
         if self._mqtt.removed:
             self._spool.unsubscribed(set(self._mqtt.removed))
 
+    def _tell_late(self, late: Mapping[int, int]) -> None:
+        for window, count in sorted(late.items()):
+            _log.warning("late", window=iso(window, self._task.window.utc_offset), readings=count)
+            self._late[window] = self._late.get(window, 0) + count
+            self._metrics.late_window.set(window / 1000)
+        for window in sorted(self._late)[:-_LATE_WINDOWS]:
+            del self._late[window]
+
     def _look_at_clock(self) -> None:
-        offset, synchronised = self._publisher.clock_offset, self._clock.synchronised()
-        if offset is not None:
-            self._metrics.clock_offset.set(offset)
-        self._metrics.clock_synchronised.set(synchronised is not False)
-        off = offset is not None and abs(offset) > _OFF
-        right = not self._limits.require_sync or (synchronised is not False and not off)
-        if not right and self._clock_right:
-            _log.warning(
-                "clock_not_right",
-                reason="more than 5 s off Kafka's" if off else "not synchronised",
-                remedy="Nothing is sealed until it is right; run: timedatectl set-ntp true",
-            )
-        self._clock_right = right
-        self.health.set_ready("clock", right, "not synchronised")
+        wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        answer = self._publisher.answer
+        by = self._watch.look(wall, monotonic, synchronised=self._kernel, answer=answer)
+        if by:
+            self._gateway.clock_set(by)
+            _log.warning("clock_was_set", seconds=by / 1000)
+        kafka = self._watch.kafka
+        if kafka is not None:
+            self._metrics.clock_offset.set((wall - kafka) / 1000)
+        self._metrics.clock_synchronised.set(self._kernel is not False)
+        right = self._watch.right or not self._limits.require_sync
+        if not right and answer is not None and monotonic - self._asked >= _ASK:
+            self._asked = monotonic
+            self._publisher.ask()
+        if right != self._clock_right:
+            self._clock_right = right
+            self._tell_clock(wall, kafka)
+        self.health.set_ready("clock", right, self._watch.reason)
+        self._begin(wall)
+
+    def _tell_clock(self, wall: int, kafka: int | None) -> None:
+        if self._clock_right:
+            _log.info("clock_right")
+            return
+        offset = self._task.window.utc_offset
+        says = {} if kafka is None else {"kafka_says": iso(kafka, offset)}
+        _log.error(
+            "clock_not_right",
+            reason=self._watch.reason,
+            clock_says=iso(wall, offset),
+            **says,
+            remedy="Nothing is sealed until it is right; messages stay with the MQTT broker."
+            " Run: timedatectl set-ntp true",
+        )
+
+    def _begin(self, now: int) -> None:
+        """A cold gateway begins when its clock is right, and again if Kafka's first answer shows that it was not."""
+        if not self._beginning:
+            return
+        book = self._gateway.book
+        if not self._clock_right:
+            book.next = None
+        elif not book.begun:
+            book.begin(now)
+            self._spool.begin_book(book.next, book.contributes_from)
+        elif book.open or any(self._publisher.sent.values()):
+            self._beginning = False
 
     def status(self) -> Mapping[str, object]:
         """Return what /status shows; called from another thread."""
-        book, offset = self._gateway.book, self._task.window.utc_offset
-        return {
-            "role": "gateway",
-            "state": self._state,
-            "task": self._task.id,
-            "open_windows": [iso(window, offset) for window in sorted(book.open.copy())],
-            "next_seal": None if book.next is None else iso(book.next, offset),
-            "spool_bytes": self._spool.size,
-            "unacknowledged": self._gateway.unacknowledged,
-            "mqtt": self._mqtt.connected,
-            "kafka": self._publisher.connected,
-        }
+        return {"role": "gateway", "task": self._task.name, "state": self._state, **self._page.document()}
 
     def _finish(self, stop: threading.Event) -> None:
         """Store and acknowledge what was taken; give Kafka a moment. The rest is in the spool, or with the broker."""
