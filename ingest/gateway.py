@@ -139,6 +139,10 @@ class Gateway:
         """Messages that wait for the next commit."""
         return self._batcher.unacknowledged
 
+    def open_windows(self) -> dict[int, int]:
+        """Windows that are not sealed -> this gateway's own readings in them."""
+        return {window: found.readings for window, found in self._open.items()}
+
     def wait(self, now: int) -> int | None:
         """Milliseconds until `tick` has a batch to make, None where nothing is collected."""
         return self._batcher.wait(now)

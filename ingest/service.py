@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from ingest.batcher import Ack
-from ingest.commit import Commit
+from ingest.commit import Commit, Waiting
+from ingest.disk import SpoolError
 from ingest.gateway import Gateway
 from ingest.inbox import Inbox
 from ingest.metrics import GatewayMetrics
 from ingest.page import Look, Page
 from ingest.publisher import Publisher
-from ingest.spool import Spool, SpoolError
+from ingest.room import Bounds, Room
+from ingest.spool import Spool
 from ingest.trust import ClockWatch
+from protocol.errors import SottoError
 from protocol.task import Task
 from protocol.units import iso
 from runtime.serving import Health
@@ -31,6 +34,25 @@ _LAST_WORDS: Final = 5.0
 _LOOK: Final = 1_000
 _ASK: Final = 5_000
 _LATE_WINDOWS: Final = 24
+_AGAIN: Final = 1.0
+
+_T = TypeVar("_T")
+
+
+def patiently(action: Callable[[], _T], stop: threading.Event, failed: Callable[[SpoolError], None]) -> _T:
+    """Do something with the spool, again and again while the disk does not let us; tell `failed` each time.
+
+    Raises SpoolError where waiting does not mend it, or nobody wants to wait any more.
+    """
+    while True:
+        try:
+            return action()
+        except SpoolError as error:
+            failed(error)
+            if not error.transient or stop.is_set():
+                raise
+            _log.error("spool_failed", reason=error.what, where=error.where, remedy=error.remedy)
+            stop.wait(_AGAIN)
 
 
 class Broker(Protocol):
@@ -68,7 +90,7 @@ class Clock:
 class Limits:
     """`require_sync` holds for sealing by the wall clock only: nothing is taken or sealed by a clock in doubt."""
 
-    spool_bytes: int
+    spool: Bounds
     require_sync: bool
 
 
@@ -102,7 +124,8 @@ class Service:
         self._connected_since: int | None = None
         self._held_since: int | None = None
         self._looked = 0
-        self._full = False
+        self._room = Room(limits.spool, spool, window_size=task.window.size, utc_offset=task.window.utc_offset)
+        self._full: SottoError | None = None
         self._watch = ClockWatch()
         self._kernel = clock.synchronised()
         self._clock_right = True
@@ -115,7 +138,7 @@ class Service:
         self._page = Page()
         self.health = Health(clock=clock.monotonic, status=self.status)
         self.health.expect("mqtt", "kafka", "clock", "spool")
-        metrics.spool_limit.set(limits.spool_bytes)
+        metrics.spool_limit.set(limits.spool.max_size)
 
     def run(self, stop: threading.Event, until: int | None = None) -> None:
         """Work until `stop` or the monotonic time `until`. Raises SpoolError where waiting does not mend the spool."""
@@ -126,8 +149,11 @@ class Service:
     def turn(self, stop: threading.Event) -> None:
         """Go round once: take, decide, store, acknowledge."""
         self.health.beat()
-        self._look()
-        self._look_at_clock()
+        if self._publisher.failed is not None:
+            raise self._publisher.failed
+        self._look_at_spool(stop)
+        self._look(stop)
+        self._look_at_clock(stop)
         if self._full or not self._clock_right:
             # Nothing is taken, so the inbox fills, so the socket is not read, so the broker keeps the messages.
             stop.wait(_TURN)
@@ -184,8 +210,10 @@ class Service:
             return
         if commit.writes:
             with self._metrics.commit_seconds.time():
-                while not self._stored(commit, stop):
-                    stop.wait(1.0)
+                # Until it is stored it is not acknowledged: the broker sends it again, to us or to the next process.
+                patiently(
+                    lambda: self._spool.commit(commit, epoch=self._epoch, now=self._clock.wall()), stop, self._failed
+                )
             self._publisher.wake()
         self._mqtt.acknowledge(commit.acks)
         self._sealed = self._sealed or bool(commit.sealed)
@@ -203,28 +231,50 @@ class Service:
             )
             self._metrics.last_sealed.set(sealed.window / 1000)
 
-    def _stored(self, commit: Commit, stop: threading.Event) -> bool:
-        try:
-            self._spool.commit(commit, epoch=self._epoch, now=self._clock.wall())
-        except SpoolError as error:
-            # Not acknowledged, so not lost: the broker sends it again, to this process or to the next one.
-            self.health.set_ready("spool", False, error.what)
-            if not error.transient or stop.is_set():
-                raise
-            _log.error("spool_failed", reason=error.what, where=error.where, remedy=error.remedy)
-            self.health.beat()
-            return False
-        self.health.set_ready("spool", True)
-        return True
+    def _failed(self, error: SpoolError) -> None:
+        self.health.beat()
+        self.health.set_ready("spool", False, error.what)
 
-    def _look(self) -> None:
+    def _look_at_spool(self, stop: threading.Event) -> None:
+        """Find out whether there is room, and let windows go where the configuration says so."""
+        room = self._room
+
+        def look() -> tuple[Waiting, str] | None:
+            return room.look(
+                wall=self._clock.wall(),
+                monotonic=self._clock.monotonic(),
+                right=self._clock_right,
+                connected=self._publisher.connected,
+            )
+
+        while (leaving := patiently(look, stop, self._failed)) is not None:
+            self._give_up(*leaving, stop)
+        if room.full and self._full is None:
+            self._full = patiently(lambda: room.full_error(self._clock.wall()), stop, self._failed)
+            _log.error("spool_full", reason=self._full.what, where=self._full.where, remedy=self._full.remedy)
+        elif not room.full and self._full is not None:
+            self._full = None
+            _log.info("spool_has_room", bytes=self._spool.size, limit=room.bounds.max_size)
+        self.health.set_ready("spool", self._full is None, "full")
+
+    def _give_up(self, waiting: Waiting, why: str, stop: threading.Event) -> None:
+        commit = self._gateway.give_up(waiting, self._clock.wall())
+        self._store(commit, stop)
+        for one in commit.given_up:
+            _log.error(
+                "window_dropped",
+                window=iso(one.window, self._task.window.utc_offset),
+                readings=one.readings,
+                reason=why,
+                remedy="These readings are lost; the next window of this gateway that counts says how many.",
+            )
+            self._metrics.dropped.inc(one.readings)
+            self._metrics.dropped_windows.inc()
+
+    def _look(self, stop: threading.Event) -> None:
         """Once a second: counters, health, what needs no decision."""
         monotonic = self._clock.monotonic()
         size = self._spool.size
-        full = size >= self._limits.spool_bytes
-        if full != self._full:
-            self._full = full
-            _log.warning("spool_full" if full else "spool_has_room", bytes=size, limit=self._limits.spool_bytes)
         if monotonic - self._looked < _LOOK:
             return
         self._looked = monotonic
@@ -238,8 +288,9 @@ class Service:
         metrics.unacknowledged.set(self._gateway.unacknowledged + len(self._inbox))
         metrics.open_windows.set(len(self._gateway.book.open))
         metrics.spool_bytes.set(size)
-        oldest = self._spool.oldest()
-        metrics.spool_oldest.set(0 if oldest is None else max(0, now - oldest) / 1000)
+        oldest = None if self._room.oldest is None else max(0, now - self._room.oldest.stored_at)
+        metrics.spool_oldest.set((oldest or 0) / 1000)
+        metrics.spool_full.set(self._full is not None)
         metrics.reconnects.set(self._mqtt.reconnects)
         if self._mqtt.broker_dropped is not None:
             metrics.broker_dropped.set(self._mqtt.broker_dropped)
@@ -253,8 +304,7 @@ class Service:
         ):
             metrics.dependency_up.labels(name).set(up)
             self.health.set_ready(name, up, why)
-        self.health.set_ready("spool", not full, "full")
-        offset = self._publisher.clock_offset
+        kafka = self._watch.kafka
         self._page.look(
             Look(
                 now=monotonic,
@@ -262,19 +312,23 @@ class Service:
                 next_seal=self._gateway.book.next,
                 unacknowledged=self._gateway.unacknowledged + len(self._inbox),
                 spool_bytes=size,
-                spool_limit=self._limits.spool_bytes,
-                oldest=None if oldest is None else max(0, now - oldest),
+                spool_limit=self._room.bounds.max_size,
+                spool_says=None if self._full is None else str(self._full),
+                dropped=int(metrics.dropped._value.get()),
+                oldest=oldest,
                 links={
                     "mqtt": (self._mqtt.connected, self._mqtt.last_error),
                     "kafka": (self._publisher.connected, self._publisher.last_error),
                 },
-                offset=None if offset is None else round(offset * 1_000),
-                synchronised=self._clock.synchronised(),
+                offset=None if kafka is None else self._clock.wall() - kafka,
+                synchronised=self._kernel,
                 clock_right=self._clock_right,
+                late=dict(self._late),
             )
         )
         if self._mqtt.removed:
-            self._spool.unsubscribed(set(self._mqtt.removed))
+            removed = set(self._mqtt.removed)
+            patiently(lambda: self._spool.unsubscribed(removed), stop, self._failed)
 
     def _tell_late(self, late: Mapping[int, int]) -> None:
         for window, count in sorted(late.items()):
@@ -284,7 +338,7 @@ class Service:
         for window in sorted(self._late)[:-_LATE_WINDOWS]:
             del self._late[window]
 
-    def _look_at_clock(self) -> None:
+    def _look_at_clock(self, stop: threading.Event) -> None:
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
         answer = self._publisher.answer
         by = self._watch.look(wall, monotonic, synchronised=self._kernel, answer=answer)
@@ -303,7 +357,7 @@ class Service:
             self._clock_right = right
             self._tell_clock(wall, kafka)
         self.health.set_ready("clock", right, self._watch.reason)
-        self._begin(wall)
+        self._begin(wall, stop)
 
     def _tell_clock(self, wall: int, kafka: int | None) -> None:
         if self._clock_right:
@@ -320,7 +374,7 @@ class Service:
             " Run: timedatectl set-ntp true",
         )
 
-    def _begin(self, now: int) -> None:
+    def _begin(self, now: int, stop: threading.Event) -> None:
         """A cold gateway begins when its clock is right, and again if Kafka's first answer shows that it was not."""
         if not self._beginning:
             return
@@ -329,7 +383,7 @@ class Service:
             book.next = None
         elif not book.begun:
             book.begin(now)
-            self._spool.begin_book(book.next, book.contributes_from)
+            patiently(lambda: self._spool.begin_book(book.next, book.contributes_from), stop, self._failed)
         elif book.open or any(self._publisher.sent.values()):
             self._beginning = False
 
@@ -347,5 +401,5 @@ class Service:
             self._publisher.drain(_LAST_WORDS)
         self._publisher.stop()
         self._looked = -_LOOK
-        self._look()
+        self._look(stop)
         _log.info("stopped", spool=self._spool.size)

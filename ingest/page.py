@@ -1,0 +1,105 @@
+"""What /status of a gateway says. Written by the loop, read by the threads that serve pages."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ingest.commit import SealedWindow
+from ingest.decode import Tally
+
+_MOST: Final = 12
+"""So many sealed windows, and so many open ones, are shown."""
+
+
+@dataclass(slots=True)
+class _Link:
+    """A server, and since when it has been there or not (monotonic, ms)."""
+
+    connected: bool = False
+    since: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the loop sees once a second. `now` is monotonic, all times are in milliseconds.
+
+    `windows`: open windows and their readings; `next_seal`: the window that is sealed next; `oldest`: age of the oldest
+    record in the spool; `links`: server -> (connected, what was wrong last); `offset`: this clock minus Kafka's;
+    `late`: readings that came too late, by window.
+    """
+
+    now: int
+    windows: Mapping[int, int]
+    next_seal: int | None
+    unacknowledged: int
+    spool_bytes: int
+    spool_limit: int
+    oldest: int | None
+    links: Mapping[str, tuple[bool, str]]
+    offset: int | None
+    synchronised: bool | None
+    clock_right: bool
+    late: Mapping[int, int]
+
+
+@dataclass(slots=True)
+class Page:
+    """Collects what the page shows; refusals are counted since the start."""
+
+    refused: Counter[str] = field(default_factory=Counter)
+    sealed: deque[SealedWindow] = field(default_factory=lambda: deque(maxlen=_MOST))
+    _links: dict[str, _Link] = field(default_factory=dict)
+    _shown: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, tally: Tally) -> None:
+        """Add what was refused since the last look."""
+        for (_, reason), number in tally.refused.items():
+            self.refused[reason] += number
+
+    def look(self, look: Look) -> None:
+        """Take what there is to see now."""
+        for name, (connected, error) in look.links.items():
+            link = self._links.setdefault(name, _Link())
+            if link.since is None or link.connected != connected:
+                link.connected, link.since = connected, look.now
+            link.error = "" if connected else error
+        self._shown = {
+            "windows": [
+                {"window": window, "readings": readings} for window, readings in sorted(look.windows.items())[-_MOST:]
+            ],
+            "open_windows": len(look.windows),
+            "next_seal": look.next_seal,
+            "sealed": [
+                {
+                    "window": one.window,
+                    "readings": one.readings,
+                    "gaps": one.gaps,
+                    "late": one.late,
+                    "dropped": one.dropped,
+                    "refused": one.refused,
+                    "cold": one.cold,
+                }
+                for one in self.sealed
+            ],
+            "unacknowledged": look.unacknowledged,
+            "spool": {"bytes": look.spool_bytes, "limit_bytes": look.spool_limit, "oldest_ms": look.oldest},
+            **{
+                name: {
+                    "connected": link.connected,
+                    "since_ms": look.now - (look.now if link.since is None else link.since),
+                    "error": link.error,
+                }
+                for name, link in self._links.items()
+            },
+            "late": [{"window": window, "readings": readings} for window, readings in sorted(look.late.items())],
+            "refused": dict(sorted(self.refused.items())),
+            "clock": {"offset_ms": look.offset, "synchronised": look.synchronised, "right": look.clock_right},
+        }
+
+    def document(self) -> Mapping[str, object]:
+        """Return what was seen last."""
+        return self._shown
