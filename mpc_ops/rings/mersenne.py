@@ -67,6 +67,8 @@ class _Mersenne61:
         return values
 
     def element(self, values: Integers) -> Array:
+        if isinstance(values, np.ndarray) and values.dtype == np.uint64:
+            return _fold(values)
         return reduced(values, P61, self.dtype)
 
     def signed(self, values: Array) -> list[Any]:
