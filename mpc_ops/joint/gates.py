@@ -85,21 +85,27 @@ def carry_save(side: Replicated, x: Array) -> Interactive[tuple[Array, Array]]:
     The XOR of the three components is x itself, read as a Boolean share.
     """
     first, second, third = words_of(side, x)
-    carries = yield from majority(side, first, second, third)
-    return x, carries << np.uint64(1)
+    carry = yield from majority(side, first, second, third)
+    return x, carry << np.uint64(1)
 
 
-def add(side: Replicated, x: Array, y: Array) -> Interactive[Array]:
-    """x + y modulo 2^64 of two Boolean words. Rounds: 7."""
-    generate = yield from conjunction(side, x, y)
-    half = propagate = x ^ y
+def carries(side: Replicated, x: Array, y: Array) -> Interactive[Array]:
+    """The carry out of each place when two Boolean words are added, modulo 2^64. Rounds: 7."""
+    generate: Array = yield from conjunction(side, x, y)
+    propagate: Array = x ^ y
     for level in range(6):
         step = np.uint64(1 << level)
         below = np.stack([generate << step, propagate << step], axis=1)[:, : 2 if level < 5 else 1]
         new = yield from conjunction(side, np.stack([propagate] * below.shape[1], axis=1), below)
         generate = generate ^ new[:, 0]
         propagate = new[:, -1]
-    return half ^ (generate << np.uint64(1))
+    return generate
+
+
+def add(side: Replicated, x: Array, y: Array) -> Interactive[Array]:
+    """x + y modulo 2^64 of two Boolean words. Rounds: 7."""
+    carry = yield from carries(side, x, y)
+    return x ^ y ^ (carry << np.uint64(1))
 
 
 def subtract(side: Replicated, x: Array, y: Array) -> Interactive[Array]:

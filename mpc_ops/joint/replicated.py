@@ -72,7 +72,7 @@ class Replicated:
         return self.only(0, values)
 
     def zero(self, shape: tuple[int, ...]) -> Array:
-        return np.stack([self.ring.element(0).reshape(()) + np.zeros(shape, dtype=self.ring.dtype)] * 2)
+        return np.zeros((2, *shape), dtype=self.ring.dtype)
 
     def random(self, shape: tuple[int, ...]) -> Array:
         """Uniform values that nobody knows. Rounds: 0."""
