@@ -84,10 +84,11 @@ def solve(side: Replicated, matrix: Array, right: Array, system: System) -> Inte
     image = ring.matmul(inverse[None], hidden)
     solution = yield from side.matmul(s, image)
     size = ring.mul(inverse_det, ring.element(det))
-    repeated = np.repeat(size[:, None], d, axis=1)
+    repeated = np.repeat(size, d, axis=1)
     numerators = yield from side.multiply(solution[..., 0], repeated)
-    result = yield from nearest(side, ring.mul(numerators, ring.element(system.scale)), size, system.determinant_bits)
-    return result
+    scaled = ring.mul(numerators, ring.element(system.scale))
+    result = yield from nearest(side, scaled[:, None], size, system.determinant_bits)
+    return result[:, 0]
 
 
 def least_squares(side: Replicated, rows: Array, right: Array, system: System, *, ridge: int = 0) -> Interactive[Array]:
@@ -137,7 +138,7 @@ def _masking(
             joined = yield from side.multiply(product[:, :half], product[:, half : 2 * half])
             product = np.concatenate([joined, product[:, 2 * half :]], axis=1)
         opened = yield from side.open(product)
-        return ring.mul(mask[:, 0], ring.element(pow(int(opened[0]), -1, ring.order)))
+        return ring.mul(mask, ring.element(pow(int(opened[0]), -1, ring.order)))
 
     return masked(), inverse_determinant()
 

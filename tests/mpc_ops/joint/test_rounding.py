@@ -108,10 +108,10 @@ def test_shortening() -> None:
 
 def divide(numerators: list[int], denominator: int, bits: int, field: Any) -> tuple[list[int], int]:
     def program(side: Any, n: Any, d: Any) -> Interactive[Any]:
-        return quotients.nearest(side, n, d[:, 0], bits)
+        return quotients.nearest(side, n[:, None], d, bits)
 
     result = Replicated3(field).run(program, field.element(numerators), field.element([denominator]))
-    return field.signed(Replicated3(field).reveal(result.results)), result.rounds
+    return field.signed(Replicated3(field).reveal(result.results)[0]), result.rounds
 
 
 @pytest.mark.parametrize("bits", [1, 7, 64, 65, 200, 352])
@@ -136,5 +136,27 @@ def test_quotients_that_are_too_large_are_refused() -> None:
     for numerator in (quotients.LARGEST * 3 + 1, -quotients.LARGEST * 3 - 1, 1 << 120):
         with pytest.raises(quotients.QuotientError):
             divide([1, numerator, 2], 3, 8, F521)
+    for numerator in (0, 1, -1):
+        with pytest.raises(quotients.QuotientError, match="denominator is 0"):
+            divide([numerator], 0, 8, F521)
     with pytest.raises(ValueError, match="need more than"):
         quotients.field_for(1300, 1)
+
+
+def test_division_of_shares_over_words() -> None:
+    """Many numerators, each by its own denominator, at a scale; `DIVISION_ROUNDS` rounds for all of them."""
+    n = words("n", 60).view(np.int64) >> np.arange(60, dtype=np.int64)
+    d = words("d", 60).view(np.int64) >> np.arange(60, dtype=np.int64)[::-1]
+    d[d == 0] = -1
+    scale = 1000
+    fits = [abs(scale * int(a)) < quotients.LARGEST * abs(int(b)) for a, b in zip(n, d, strict=True)]
+    n[~np.array(fits)] = 0
+
+    def program(side: Any, x: Any, y: Any) -> Interactive[Any]:
+        return quotients.divide(side, x, y, scale=scale)
+
+    result = ARITHMETIC.run(program, n.view(np.uint64), d.view(np.uint64))
+    got = quotients.DIVISION.signed(Replicated3(quotients.DIVISION).reveal(result.results))
+    expected = [floor(Fraction(scale * a, b) + Fraction(1, 2)) for a, b in zip(n.tolist(), d.tolist(), strict=True)]
+    assert got == expected
+    assert result.rounds == quotients.DIVISION_ROUNDS
