@@ -47,6 +47,10 @@ class Replicated:
         """The party that holds x_i too."""
         return (self.party.index - 1) % PARTIES
 
+    def failed(self, reason: str) -> None:
+        """Stop here: a party has lied. Raises CheckFailedError."""
+        raise CheckFailedError(reason)
+
     def over(self, ring: Ring) -> Replicated:
         """The same party, another ring."""
         return Replicated(self.party, ring)
@@ -124,7 +128,7 @@ class Replicated:
         )
         missing = received[self.before][0]
         if received[self.after][0].tobytes() != hashlib.sha256(ring.encode(missing)).digest():
-            raise CheckFailedError("two parties sent different copies of one component: one of them lies")
+            self.failed("two parties sent different copies of one component: one of them lies")
         return ring.add(ring.add(share[0], share[1]), missing)
 
 
