@@ -84,6 +84,12 @@ class Checked(Replicated):
         result = yield from self.open_checked(share)
         return result
 
+    def challenge(self) -> Interactive[Stream]:
+        """A stream that nobody could foresee, the same for all. Rounds: 1."""
+        plain = self.unchecked(BITS)
+        words = yield from plain.open_checked(plain.random((4,)))
+        return Stream(hashlib.sha256(b"sotto challenge" + BITS.encode(words)).digest())
+
     def verify(self) -> Interactive[None]:
         """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS.
 
@@ -103,16 +109,9 @@ def _checkable(ring: Ring) -> None:
         raise ValueError(f"products over {ring.name} cannot be checked: lift to a field first")
 
 
-def _challenge(side: Checked) -> Interactive[Stream]:
-    """A stream that nobody could foresee, the same for all. Rounds: 1."""
-    plain = side.unchecked(BITS)
-    words = yield from plain.open_checked(plain.random((4,)))
-    return Stream(hashlib.sha256(b"sotto challenge" + BITS.encode(words)).digest())
-
-
 def _check_products(side: Checked, ring: Ring, products: list[Product]) -> Interactive[None]:
     plain = side.unchecked(ring)
-    first = yield from _challenge(side)
+    first = yield from side.challenge()
     a, b, c = _combined(ring, products, first)
     size = a.shape[1]
     if size == 0:
@@ -120,7 +119,7 @@ def _check_products(side: Checked, ring: Ring, products: list[Product]) -> Inter
     secret = plain.random((2,))  # r, and the number that hides how far the test is from 0
     u = yield from plain.multiply(np.repeat(secret[:, :1], size, axis=1), a)
     v = yield from plain.matmul(u[:, None], b[..., None])
-    opened, second = yield from together(plain.open_checked(secret[:, :1]), _challenge(side))
+    opened, second = yield from together(plain.open_checked(secret[:, :1]), side.challenge())
     beta = ring.draw(second, (size,))
     left = ring.add(v[:, 0, 0], ring.total(ring.mul(u, beta), 1))
     right = ring.mul(ring.add(c, ring.total(ring.mul(a, beta), 1)), opened)
@@ -172,7 +171,7 @@ def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     total = (count + 1) * size
     a, b = plain.random((-(-total // 64),)), plain.random((-(-total // 64),))
     c = yield from plain.multiply(a, b)
-    order = yield from _challenge(side)
+    order = yield from side.challenge()
     random = _coded(Product(BITS, a, b, c, matrices=False))[_permutation(order, total)]
     spare, dealt = random[:size], random[size:].reshape(size, count)
     differ = dealt ^ gates  # bits 0, 1: the two components of x + a; 2, 3: of y + b; 4, 5: of z + c

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.comparing import less
-from mpc_ops.joint.replicated import PARTIES, Replicated
-from mpc_ops.rings import Bits, Ring
-from mpc_ops.rounds import Array, CheckFailedError, Interactive, Item, Received, Round, Sent
+from mpc_ops.joint.replicated import Replicated
+from mpc_ops.joint.shuffling import confirm, shuffle
+from mpc_ops.rings import Bits
+from mpc_ops.rounds import Array, CheckFailedError, Interactive, together
 
 MOST = 512
 ROUNDS = 12
@@ -78,53 +79,30 @@ def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
         raise ValueError(f"values of {bits} bits and an index of {index_bits} need more than 63")
     indices = np.broadcast_to(np.arange(count, dtype=np.uint64), x.shape[1:])
     columns = np.stack([x, plus(side, side.zero(x.shape[1:]), indices)], axis=1)
-    columns = yield from shuffle(side, columns)
-    ranks = yield from ranking(side, (columns[:, 0] << np.uint64(index_bits)) + columns[:, 1])
+    shuffled = yield from shuffle(side, columns)
+    keys = (shuffled[:, 0] << np.uint64(index_bits)) + shuffled[:, 1]
+    bits_of, _ = yield from together(comparisons(side, keys), confirm(side, columns, shuffled))
+    ranks = yield from ranking(side, bits_of, count)
     places = np.argsort(ranks, axis=-1)
-    result = np.take_along_axis(columns, np.broadcast_to(places, columns.shape), axis=-1)
+    result = np.take_along_axis(shuffled, np.broadcast_to(places, shuffled.shape), axis=-1)
     return Sorted(result[:, 0], result[:, 1])
 
 
-def shuffle(side: Replicated, x: Array) -> Interactive[Array]:
-    """Permute (columns, ..., n) along the last axis, all columns alike, each list by an order nobody knows. Rounds: 3.
-
-    In step k parties k and k + 1 hold all three components between them. They permute x_k + x_(k+1) and x_(k+2) by
-    an order from their common key, and share the result anew: components k and k + 2 from keys with the third party,
-    who needs no message, component k + 1 the rest, as the sum of what each of the two has left.
-    """
-    lists = x.shape[2:]
-    for step in range(PARTIES):
-        first, second, third = ((step + offset) % PARTIES for offset in range(PARTIES))
-        me, ring = side.party.index, side.ring
-        if me == third:
-            x = np.stack([ring.draw(side.key(third), x.shape[1:]), ring.draw(side.key(first), x.shape[1:])])
-            yield Round()  # only now: streams belong to the round in which the other two draw
-            continue
-        random = side.key(second).words(int(np.prod(lists, dtype=np.int64))).reshape(lists)
-        permutation = np.broadcast_to(np.argsort(random, axis=-1, kind="stable"), x.shape[1:])
-        mine = ring.add(x[0], x[1]) if me == first else x[1]
-        keyed = ring.draw(side.key(first if me == first else third), x.shape[1:])
-        part = ring.sub(np.take_along_axis(mine, permutation, axis=-1), keyed)
-        received: Received = yield _swap(ring, second if me == first else first, part)
-        rest = ring.add(part, received[second if me == first else first][0])
-        x = np.stack([keyed, rest] if me == first else [rest, keyed])
-    return x
+def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:
+    """For each pair i < j of keys along the last axis, whether key i is below key j: single bits. Rounds: 8."""
+    left, right = np.triu_indices(keys.shape[-1], 1)
+    result = yield from less(side, keys[..., left], keys[..., right])
+    return result
 
 
-def _swap(ring: Ring, peer: int, values: Array) -> Round:
-    return Round(send={peer: (Sent(ring, values),)}, expect={peer: (Item(ring, values.shape),)})
-
-
-def ranking(side: Replicated, keys: Array) -> Interactive[NDArray[np.int64]]:
-    """Open the rank of each of n distinct keys along the last axis, by comparing all pairs. Rounds: 9.
+def ranking(side: Replicated, below: Array, count: int) -> Interactive[NDArray[np.int64]]:
+    """Open the comparisons of all pairs of `count` distinct keys: the rank of each. Rounds: 1.
 
     Only for keys in an order that nobody knows. Raises CheckFailedError where the comparisons contradict each other.
     """
-    count = keys.shape[-1]
     left, right = np.triu_indices(count, 1)
-    bit = yield from less(side, keys[..., left], keys[..., right])
-    lower = yield from side.over(Bits(1)).open(bit)
-    wins = np.zeros((*keys.shape[1:], count), dtype=np.int64)
+    lower = yield from side.over(Bits(1)).open(below)
+    wins = np.zeros((*below.shape[1:-1], count, count), dtype=np.int64)
     wins[..., right, left] = lower.astype(np.int64)
     wins[..., left, right] = 1 - lower.astype(np.int64)
     ranks: NDArray[np.int64] = wins.sum(axis=-1)

@@ -12,8 +12,10 @@ from mpc_ops.joint import checked, comparing, gates, rounding
 from mpc_ops.joint.base import inner
 from mpc_ops.joint.checked import Checked, bucket
 from mpc_ops.joint.linear import System, solve
+from mpc_ops.joint.ordering import order
 from mpc_ops.joint.quotients import DIVISION, divide
 from mpc_ops.joint.replicated import Replicated
+from mpc_ops.joint.shuffling import confirm
 from mpc_ops.randomness import Randomness, trial_keys
 from mpc_ops.rings import BITS, F61, F127, Z64, Bits
 from mpc_ops.rounds import CheckFailedError, Interactive, MessageError, together
@@ -61,6 +63,14 @@ def quotient(side: Any, x: Any, y: Any) -> Interactive[Any]:
     return opened
 
 
+def smallest(side: Any, x: Any, y: Any) -> Interactive[Any]:
+    result = yield from order(side, np.concatenate([x[:, :3], y[:, 1:3]], axis=1), 20)
+    over = side.over(F127)
+    lifted = yield from rounding.lift(side, np.stack([result.minimum(), result.first_lowest()], axis=1), F127)
+    opened = yield from over.open(lifted)
+    return opened
+
+
 SMALL = np.array([5, -3, 100, 7, 0, -1, 8, 12, 9, -1000], dtype=np.int64).view(np.uint64)
 OTHER = np.array([3, 70, -4, 7, 1, -2, 8, 1, 900, 10], dtype=np.int64).view(np.uint64)
 PROGRAMS = [
@@ -70,6 +80,7 @@ PROGRAMS = [
     (Checked3(F61), dot, 2 + checked.FIELD_ROUNDS + 1),
     (Checked3(Z64), less, 8 + checked.AND_ROUNDS + 1),
     (Checked3(Z64), lifted, 10 + 1 + checked.FIELD_ROUNDS + 1),
+    (Checked3(Z64), smallest, 3 + (19 + 3) + 1 + 10 + (checked.FIELD_ROUNDS + 1)),
 ]
 
 
@@ -278,3 +289,21 @@ def test_conversions_are_checked_in_their_field() -> None:
 
     result = Checked3(Z64).run(program, SMALL, OTHER)
     assert result.results[0].tolist() == SMALL.tolist()
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_list_that_is_another_list_is_noticed(column: int) -> None:
+    """One added to a value or to an index, or two values exchanged between tuples: no shuffle."""
+
+    def program(side: Any, x: Any, y: Any) -> Interactive[Any]:
+        yield from confirm(side, x, y)
+
+    before = np.arange(16, dtype=np.uint64).reshape(2, 8)
+    wrong = before.copy()
+    wrong[column, 3] += np.uint64(1)
+    exchanged = before.copy()
+    exchanged[column, [1, 2]] = exchanged[column, [2, 1]]
+    Checked3(Z64).run(program, before, before[:, ::-1].copy())
+    for after in (wrong, exchanged):
+        with pytest.raises(CheckFailedError, match="another list"):
+            Checked3(Z64).run(program, before, after)

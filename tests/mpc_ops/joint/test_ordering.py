@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mpc_ops.joint import ordering
+from mpc_ops.joint.shuffling import shuffle
 from mpc_ops.rings import F61, Z64
 from mpc_ops.rounds import CheckFailedError, Interactive
 from tests.mpc_ops.joint.common import Replicated3, stream, words
@@ -59,7 +60,7 @@ def test_a_shuffle_keeps_lists_together() -> None:
     """Each list comes back permuted, both columns alike, over any ring."""
     for scheme in (SCHEME, Replicated3(F61)):
         x = scheme.ring.element(np.arange(2 * 50 * 20, dtype=np.uint64).reshape(2, 50, 20))
-        result = scheme.run(ordering.shuffle, x)
+        result = scheme.run(shuffle, x)
         got = scheme.reveal(result.results)
         assert result.rounds == 3
         assert np.array_equal(np.sort(got, axis=-1), x)
@@ -72,8 +73,9 @@ def test_the_opened_order_says_nothing(values: tuple[int, ...]) -> None:
     """Whatever is sorted, also equal values, the opened ranks are each of the six permutations equally often."""
 
     def program(side: Any, x: Any) -> Interactive[Any]:
-        columns = yield from ordering.shuffle(side, x)
-        ranks = yield from ordering.ranking(side, columns[:, 0] * np.uint64(4) + columns[:, 1])
+        columns = yield from shuffle(side, x)
+        below = yield from ordering.comparisons(side, columns[:, 0] * np.uint64(4) + columns[:, 1])
+        ranks = yield from ordering.ranking(side, below, 3)
         return ranks
 
     lists = 3000
