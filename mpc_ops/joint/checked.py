@@ -12,9 +12,10 @@ Products over a field, n of them, and matrix products (Freivalds): a random comb
 is tested, multiplied by another random number so that it tells nothing but whether it is 0. A lie passes with
 probability 2 / p. 6 rounds, one element for each product or for each column of a matrix.
 
-ANDs: each is compared with B random ones, made afterwards and dealt by an order that is drawn when all of them are
-done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A lie passes with probability
-2^-40 at most. 4 rounds, 3 B bits for each AND, where B is 2 from a million ANDs on, 3 from 10^4.
+ANDs, in words of 64: each word is compared with B words of random ANDs, made afterwards and dealt by an order that
+is drawn when all of them are done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A
+lie passes with probability 2^-40 at most. 4 rounds, 3 B bits for each AND, where B is 2 from 2^20 words on, 3 from
+2^13, 4 from 2^9.
 
 Over Z/2^64 products are refused: a random combination there misses an error of 2^63 every second time. Lift to a
 field instead (`mpc_ops.joint.rounding.lift`). Challenges are shared random numbers, opened when all that they test
@@ -150,92 +151,77 @@ def _combined(ring: Ring, products: list[Product], challenge: Stream) -> tuple[A
     return np.concatenate(parts_a, axis=1), np.concatenate(parts_b, axis=1), total
 
 
-def bucket(ands: int) -> int:
-    """How many random ANDs each AND is compared with: the fewest that leave a liar a chance of 2^-40.
+def bucket(words: int) -> int:
+    """How many random words of ANDs each word is compared with: the fewest that leave a liar a chance of 2^-40.
 
-    Of (n + 1) B dealt at random, those that he spoiled must be just the B of each AND that he spoiled.
+    Of (n + 1) B dealt at random, those that he spoiled must be just the B of each word that he spoiled.
     """
     size = 1
-    while comb((ands + 1) * size, size) < 1 << SECURITY_BITS:
+    while comb((words + 1) * size, size) < 1 << SECURITY_BITS:
         size += 1
     return size
 
 
 def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     plain = side.unchecked(BITS)
-    gates = np.concatenate([_coded(product) for product in products])
-    count = len(gates)
+    x = np.concatenate([_packed(product.ring, product.x) for product in products], axis=1)
+    y = np.concatenate([_packed(product.ring, product.y) for product in products], axis=1)
+    z = np.concatenate([_packed(product.ring, product.z) for product in products], axis=1)
+    count = x.shape[1]
     if count == 0:
         return
     size = bucket(count)
     total = (count + 1) * size
-    a, b = plain.random((-(-total // 64),)), plain.random((-(-total // 64),))
+    a, b = plain.random((total,)), plain.random((total,))
     c = yield from plain.multiply(a, b)
-    order = yield from side.challenge()
-    random = _coded(Product(BITS, a, b, c, matrices=False))[_permutation(order, total)]
-    spare, dealt = random[:size], random[size:].reshape(size, count)
-    differ = dealt ^ gates  # bits 0, 1: the two components of x + a; 2, 3: of y + b; 4, 5: of z + c
+    stream = yield from side.challenge()
+    order = _permutation(stream, total)
+    spare, dealt = order[:size], order[size:]
+    a_dealt, b_dealt, c_dealt = (part[:, dealt].reshape(2, size, count) for part in (a, b, c))
     hidden = np.concatenate(
         [
-            np.stack([(codes >> shift & 1).reshape(-1), (codes >> shift + 1 & 1).reshape(-1)])
-            for codes, shift in ((differ, 0), (differ, 2), (spare, 0), (spare, 2), (spare, 4))
+            (a_dealt ^ x[:, None]).reshape(2, -1),
+            (b_dealt ^ y[:, None]).reshape(2, -1),
+            a[:, spare],
+            b[:, spare],
+            c[:, spare],
         ],
         axis=1,
     )
-    opened = yield from plain.open_checked(_words(hidden))
-    bits = _bits(opened)[: hidden.shape[1]]
-    rho, sigma = (bits[k * size * count : (k + 1) * size * count].reshape(size, count) for k in range(2))
-    spare_a, spare_b, spare_c = bits[2 * size * count :].reshape(3, size)
+    opened = yield from plain.open_checked(hidden)
+    rho, sigma = opened[: 2 * size * count].reshape(2, size, count)
+    spare_a, spare_b, spare_c = opened[2 * size * count :].reshape(3, size)
     if ((spare_a & spare_b) ^ spare_c).any():
         side.failed("a random AND is wrong: one of the parties lies")
-    rest = []
-    for slot in range(2):
-        value = (differ >> 4 + slot) ^ (sigma & dealt >> slot) ^ (rho & dealt >> 2 + slot)
-        constant = rho & sigma if (side.party.index + slot) % 3 == 0 else 0
-        rest.append(((value ^ constant) & 1).reshape(-1))
-    yield from _all_zero(side, np.stack(rest))
+    rest = c_dealt ^ z[:, None] ^ (a_dealt & sigma) ^ (b_dealt & rho) ^ plain.public(rho & sigma)
+    yield from _all_zero(side, rest)
 
 
-def _all_zero(side: Checked, bits: NDArray[np.uint8]) -> Interactive[None]:
+def _all_zero(side: Checked, words: Array) -> Interactive[None]:
     """Test that shared bits are 0. Rounds: 1.
 
     Then two components determine the third, which each of the others holds. Every pair compares in both directions,
     so that both honest parties notice, and neither goes on to an opening alone.
     """
-    digest = Sent(DIGEST, np.frombuffer(_hash(bits[0] ^ bits[1]), dtype=np.uint8))
+    digest = Sent(DIGEST, np.frombuffer(_hash(words[0] ^ words[1]), dtype=np.uint8))
     item = Item(DIGEST, digest.values.shape)
     received = yield Round(
         send={side.after: (digest,), side.before: (digest,)}, expect={side.before: (item,), side.after: (item,)}
     )
-    for peer, third in ((side.before, bits[1]), (side.after, bits[0])):
+    for peer, third in ((side.before, words[1]), (side.after, words[0])):
         if received[peer][0].tobytes() != _hash(third):
             side.failed("an AND is wrong: one of the parties lies")
 
 
-def _hash(bits: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(np.packbits(bits).tobytes()).digest()
+def _hash(words: Array) -> bytes:
+    return hashlib.sha256(BITS.encode(words)).digest()
 
 
-def _coded(product: Product) -> NDArray[np.uint8]:
-    """One byte for each AND: bits 0, 1 the components of x, then of y, then of z."""
-    assert isinstance(product.ring, Bits), "internal error: not bits"
-    width = product.ring.width
-    codes = np.zeros(product.z[0].size * width, dtype=np.uint8)
-    for place, words in enumerate((*product.x, *product.y, *product.z)):
-        codes |= _bits(words.reshape(-1)).reshape(-1, 64)[:, :width].reshape(-1) << place
-    return codes
-
-
-def _bits(words: Array) -> NDArray[np.uint8]:
-    return np.unpackbits(np.ascontiguousarray(words.astype("<u8")).view(np.uint8), bitorder="little")
-
-
-def _words(bits: NDArray[np.uint8]) -> Array:
-    """(2, n) single bits to (2, words), the last one filled with 0."""
-    packed = np.zeros((2, -(-bits.shape[1] // 64) * 8), dtype=np.uint8)
-    octets = np.packbits(bits, axis=1, bitorder="little")
-    packed[:, : octets.shape[1]] = octets
-    return packed.view("<u8").astype(np.uint64)
+def _packed(ring: Ring, share: Array) -> Array:
+    """A share of words of any width as words of 64 bits: (2, n), the last one filled with 0."""
+    data = [ring.encode(component) for component in share]
+    words = -(-len(data[0]) // 8)
+    return np.stack([np.frombuffer(part.ljust(8 * words, b"\0"), dtype="<u8").astype(np.uint64) for part in data])
 
 
 def _permutation(stream: Stream, count: int) -> NDArray[np.intp]:

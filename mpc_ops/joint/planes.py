@@ -90,7 +90,7 @@ def to_planes(side: Replicated, x: Array) -> Interactive[Array]:
 def negative(side: Replicated, x: Array) -> Interactive[Array]:
     """1 where x, read as signed, is below 0: single bits (2, count). |x| must be below P / 4. Rounds: 9, 12, 13."""
     field = large(side)
-    doubled = plus(side, field.add(x, x), field.element(np.ones(x.shape[1:], dtype=object)))
+    doubled = plus(side, field.add(x, x), np.broadcast_to(field.element(1), x.shape[1:]))
     first, second, width = yield from _two_words(side, doubled, field)
     propagate: Array = first ^ second
     top = propagate[:, -1]

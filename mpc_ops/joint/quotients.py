@@ -90,7 +90,7 @@ def nearest(side: Replicated, numerators: Array, denominators: Array, bits: int)
     below = yield from negative(side, tests.reshape(2, -1))
     too_large = yield from from_bit(side, below, ring)
     result = ring.sub(guess, ring.total(too_large.reshape(tests.shape), -1))
-    return plus(side, result, ring.element(np.full(result.shape[1:], int(_NEAR[-1]), dtype=object)))
+    return plus(side, result, np.broadcast_to(ring.element(int(_NEAR[-1])), result.shape[1:]))
 
 
 def divide(side: Replicated, numerators: Array, denominators: Array, *, scale: int = 1) -> Interactive[Array]:

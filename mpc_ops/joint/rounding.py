@@ -65,7 +65,7 @@ def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Ar
     shape = x.shape[1:]
     low = _bounded(side, shape, shift)
     high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
-    offset = ring.element(np.full(shape, 1 << bits, dtype=object))
+    offset = np.broadcast_to(ring.element(1 << bits), shape)
     masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
     opened = yield from side.open(plus(side, masked, offset))
     known = ring.element((opened >> shift) - (1 << (bits - shift)) - 1)
@@ -94,4 +94,4 @@ def lift(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     wraps = yield from from_bit(side, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
     total = ring.add(ring.add(components[0], components[1]), components[2])
     total = ring.sub(total, ring.mul(ring.add(wraps[:, 0], wraps[:, 1]), ring.element(1 << 64)))
-    return plus(over, total, ring.element(np.full(x.shape[1:], -(1 << 63), dtype=object)))
+    return plus(over, total, np.broadcast_to(ring.element(-(1 << 63)), x.shape[1:]))

@@ -50,9 +50,10 @@ class PrimeField:
         return self._width * count
 
     def encode(self, values: Array) -> bytes:
-        if any(not 0 <= value < self.order for value in values.flat):
+        width, integers = self._width, values.ravel().tolist()
+        if integers and not 0 <= min(integers) <= max(integers) < self.order:
             raise ValueError("not an element of the field")
-        return b"".join(value.to_bytes(self._width, "little") for value in values.flat)
+        return b"".join([value.to_bytes(width, "little") for value in integers])
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
         count = int(np.prod(shape, dtype=np.int64))
@@ -60,11 +61,13 @@ class PrimeField:
             raise MessageError("wrong size")
         width = self._width
         integers = [int.from_bytes(data[i : i + width], "little") for i in range(0, width * count, width)]
-        if any(value >= self.order for value in integers):
+        if integers and max(integers) >= self.order:
             raise MessageError("not an element of the field")
         return self._array(integers, shape)
 
     def element(self, values: Integers) -> Array:
+        if isinstance(values, np.ndarray) and values.dtype == np.uint64:
+            return values.astype(object)  # all of them below the order
         return reduced(values, self.order, self.dtype)
 
     def signed(self, values: Array) -> list[Any]:
@@ -89,10 +92,10 @@ class PrimeField:
         count = int(np.prod(shape, dtype=np.int64))
         words = -(-self.bits // 64)
         data = stream.words(count * words).astype("<u8").tobytes()
-        integers = [int.from_bytes(data[i : i + 8 * words], "little") for i in range(0, 8 * words * count, 8 * words)]
-        integers = [value & self.order for value in integers]
+        size, p = 8 * words, self.order
         # 2^bits - 1 stands for 0 a second time: with 127 bits or more nobody will ever see that one
-        return self._array([value % self.order for value in integers], shape)
+        integers = [(int.from_bytes(data[i : i + size], "little") & p) % p for i in range(0, size * count, size)]
+        return self._array(integers, shape)
 
     def _array(self, integers: list[int], shape: tuple[int, ...]) -> Array:
         result = np.empty(shape, dtype=object)
