@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from mpc_ops.joint import additive, replicated, shamir
 from mpc_ops.joint.additive import Additive
+from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.shamir import Shamir
 from mpc_ops.randomness import Stream
@@ -64,6 +64,13 @@ class Replicated3:
         return self.reveal(self.run(program, *inputs, **options).results)
 
 
+class Checked3(Replicated3):
+    """As Replicated3, with every product checked."""
+
+    def side(self, party: Party) -> Any:
+        return Checked(party, self.ring)
+
+
 class Shamir5(Replicated3):
     def __init__(self, parties: int, threshold: int) -> None:
         self.ring, self.parties, self.threshold = F61, parties, threshold
@@ -106,6 +113,3 @@ def assert_uniform(samples: NDArray[np.uint64], bits: int = 4) -> None:
     chi = float(((counts - expected) ** 2 / expected).sum())
     freedom = (1 << bits) - 1
     assert chi < freedom + 9 * (2 * freedom) ** 0.5 + 20, chi
-
-
-__all__ = ["EXTREMES", "AdditiveDealt", "Replicated3", "Shamir5", "assert_uniform", "pytest", "run", "stream", "words"]

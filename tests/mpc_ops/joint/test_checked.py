@@ -20,14 +20,7 @@ from mpc_ops.randomness import Randomness, trial_keys
 from mpc_ops.rings import BITS, F61, F127, Z64, Bits
 from mpc_ops.rounds import CheckFailedError, Interactive, MessageError, together
 from mpc_ops.sessions import HEADER_SIZE, Party, Session, advance_history
-from tests.mpc_ops.joint.common import EXTREMES, Replicated3, stream, words
-
-
-class Checked3(Replicated3):
-    """As Replicated3, with every product checked."""
-
-    def side(self, party: Party) -> Any:
-        return Checked(party, self.ring)
+from tests.mpc_ops.joint.common import EXTREMES, Checked3, Replicated3, stream, words
 
 
 def product(side: Any, x: Any, y: Any) -> Interactive[Any]:

@@ -24,8 +24,7 @@ from mpc_ops.joint.shuffling import shuffle
 from mpc_ops.rings import BITS, F61, F127, Z64, Bits
 from mpc_ops.rounds import Interactive
 from mpc_ops.sessions import HEADER_SIZE, run
-from tests.mpc_ops.joint.common import AdditiveDealt, Replicated3, Shamir5
-from tests.mpc_ops.joint.test_checked import Checked3
+from tests.mpc_ops.joint.common import AdditiveDealt, Checked3, Replicated3, Shamir5
 
 COUNT = 2048
 
