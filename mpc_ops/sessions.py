@@ -79,10 +79,17 @@ class Session(Generic[T]):
         """The parties whose message this round needs."""
         return frozenset(self._round.expect)
 
+    def check(self, sender: int, message: bytes) -> None:
+        """Raise MessageError unless this is what `sender` must send in the round that is open. Changes nothing."""
+        if sender not in self._round.expect:
+            raise MessageError("nothing is expected", sender=sender, round_number=self.round_number)
+        self._decode(sender, message)
+
     def deliver(self, messages: Mapping[int, bytes], history: bytes) -> None:
         """End the round: `messages` by sender, `history` the hash of all messages of all parties up to this round.
 
-        Raises MessageError where one is missing, not expected, or not exactly what it has to be.
+        Raises MessageError where one is missing, not expected, or not exactly what it has to be; then the round is
+        still open. What the protocol raises ends the session.
         """
         if self.done:
             raise MessageError("the protocol has ended")

@@ -14,8 +14,8 @@ probability 2 / p. 6 rounds, one element for each product or for each column of 
 
 ANDs, in words of 64: each word is compared with B words of random ANDs, made afterwards and dealt by an order that
 is drawn when all of them are done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A
-lie passes with probability 2^-40 at most. 4 rounds, 3 B bits for each AND, where B is 2 from 2^20 words on, 3 from
-2^13, 4 from 2^9.
+lie passes with probability 2^-40 at most. 4 rounds, 3 B bits for each AND, where B is 2 from 741,000 words on,
+3 from 6,300, 4 from 570.
 
 Over Z/2^64 products are refused: a random combination there misses an error of 2^63 every second time. Lift to a
 field instead (`mpc_ops.joint.rounding.lift`). Challenges are shared random numbers, opened when all that they test

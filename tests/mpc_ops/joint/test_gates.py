@@ -14,7 +14,7 @@ from tests.mpc_ops.joint.common import EXTREMES, Replicated3, assert_uniform, st
 
 BOOLEAN = Replicated3(BITS)
 ARITHMETIC = Replicated3(Z64)
-COUNT = 2000
+COUNT = 100_000
 
 
 def pairs(label: str, count: int = COUNT) -> tuple[Any, Any]:

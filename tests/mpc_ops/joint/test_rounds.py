@@ -201,3 +201,17 @@ def test_a_round_without_messages_is_a_round() -> None:
         return party.index
 
     assert run(program, parties=2).rounds == 1
+
+
+def test_a_message_can_be_checked_before_the_round_is_complete() -> None:
+    """So that the first valid record counts: a bad one changes nothing, and a good one is still taken after it."""
+    session = Session(party(0, 2), lambda party: gossip(party, 1))
+    good = Session(party(1, 2), lambda party: gossip(party, 1)).outgoing[0]
+    session.check(1, good)
+    for sender, message, reason in ((1, good[:-1], "wrong size"), (0, good, "nothing is expected")):
+        with pytest.raises(MessageError, match=reason):
+            session.check(sender, message)
+    with pytest.raises(MessageError, match="wrong size"):
+        session.deliver({1: good + b"\0"}, bytes(HASH_SIZE))
+    session.deliver({1: good}, bytes(HASH_SIZE))
+    assert session.result == [100]
