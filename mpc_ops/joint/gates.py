@@ -14,7 +14,7 @@ import numpy as np
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.replicated import Replicated
-from mpc_ops.rings import Bits, Ring
+from mpc_ops.rings import Z64, Bits, Ring
 from mpc_ops.rounds import Array, Interactive
 
 WORD = 64
@@ -69,7 +69,12 @@ def all_along(side: Replicated, x: Array, width: int = WORD) -> Interactive[Arra
 
 
 def words_of(side: Replicated, x: Array) -> list[Array]:
-    """The three components of an arithmetic share over Z/2^64, each as a Boolean sharing. Rounds: 0."""
+    """The three components of an arithmetic share over Z/2^64, each as a Boolean sharing. Rounds: 0.
+
+    Raises TypeError for a side over another ring: residues of a field are no such words.
+    """
+    if side.ring is not Z64:
+        raise TypeError(f"these are shares over {side.ring.name}, not over {Z64.name}")
     return [side.component(x, component) for component in range(3)]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.gates import carries, from_bit, majority, words_of
 from mpc_ops.joint.replicated import PARTIES, Replicated
-from mpc_ops.rings import Bits, PrimeField, Ring
+from mpc_ops.rings import Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
 
 TRUNCATION_BITS = 62
@@ -36,6 +36,8 @@ def truncate(side: Replicated, x: Array, shift: int) -> Interactive[Array]:
 
     Raises ValueError for a shift that is not 0 to 62.
     """
+    if side.ring is not Z64:
+        raise TypeError(f"these are shares over {side.ring.name}, not over {Z64.name}")
     if not 0 <= shift <= TRUNCATION_BITS:
         raise ValueError(f"a shift by {shift} is not one by 0 to {TRUNCATION_BITS}")
     if shift == 0:
@@ -53,22 +55,49 @@ def truncate(side: Replicated, x: Array, shift: int) -> Interactive[Array]:
     return plus(side, ring.sub(wrapped, mask_high), known)
 
 
+def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Array]:
+    """floor(x / 2^shift) or one more over a large field, for x in [-2^bits, 2^bits). Rounds: 3; can be checked.
+
+    The mask is statistical above, and its `shift` low bits are shared bits. Raises ValueError where field or range
+    are too small.
+    """
+    if not 0 <= shift <= bits:
+        raise ValueError(f"a shift by {shift} is not one by 0 to {bits}")
+    _fits(side.ring, bits)
+    ring, shape = side.ring, x.shape[1:]
+    if shift == 0:
+        return x
+    shares = yield from from_bit(side, side.over(Bits(1)).random((*shape, shift)), ring)
+    low = ring.total(ring.mul(shares, ring.element([1 << place for place in range(shift)])), -1)
+    result = yield from _opened_high(side, x, low, shift, bits)
+    return result
+
+
 def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Array]:
     """x / 2^shift over a large field, between one below its floor and two above. Rounds: 1.
 
     x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
     alone is longer than x by 40 bits. Raises ValueError where the field is too small.
     """
-    ring = side.ring
+    _fits(side.ring, bits)
+    low = _bounded(side, x.shape[1:], shift)
+    result = yield from _opened_high(side, x, low, shift, bits)
+    return plus(side, result, np.broadcast_to(side.ring.element(-1), x.shape[1:]))
+
+
+def _fits(ring: Ring, bits: int) -> None:
     if not isinstance(ring, PrimeField) or bits + STATISTICAL_BITS + 3 >= ring.bits:
         raise ValueError(f"{bits} bits and their mask do not fit {ring.name}")
-    shape = x.shape[1:]
-    low = _bounded(side, shape, shift)
+
+
+def _opened_high(side: Replicated, x: Array, low: Array, shift: int, bits: int) -> Interactive[Array]:
+    """floor((x + low) / 2^shift): x is opened under a mask of `low` and of random higher bits. Rounds: 1."""
+    ring, shape = side.ring, x.shape[1:]
     high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
     offset = np.broadcast_to(ring.element(1 << bits), shape)
     masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
     opened = yield from side.open(plus(side, masked, offset))
-    known = ring.element((opened >> shift) - (1 << (bits - shift)) - 1)
+    known = ring.element((opened >> shift) - (1 << (bits - shift)))
     return plus(side, ring.sub(side.zero(shape), high), known)
 
 

@@ -172,6 +172,13 @@ CASES = [
         schemes=(Replicated3(Z64),),
     ),
     Case(
+        name="truncation in a field",
+        values=COUNT,
+        program=opened(lambda side, x: rounding.truncate_large(side, x, 20, 64)),
+        inputs=lambda ring: _pairs(ring)[:1],
+        schemes=(Replicated3(F127), Checked3(F127)),
+    ),
+    Case(
         name="division",
         values=COUNT,
         program=opened(_divided, DIVISION),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpc_ops.joint import planes, quotients, rounding
-from mpc_ops.rings import F61, F127, F521, F1279, Z64
+from mpc_ops.joint import comparing, ordering, planes, quotients, rounding
+from mpc_ops.rings import F61, F127, F521, F1279, Z64, Bits
 from mpc_ops.rounds import Interactive
-from tests.mpc_ops.joint.common import EXTREMES, Replicated3, assert_uniform, stream, words
+from tests.mpc_ops.joint.common import EXTREMES, Checked3, Replicated3, assert_uniform, stream, words
 
 ARITHMETIC = Replicated3(Z64)
 
@@ -20,8 +20,8 @@ ARITHMETIC = Replicated3(Z64)
 @pytest.mark.parametrize("shift", [0, 1, 8, 20, 33, 61, 62])
 def test_truncation_is_exact_or_one_too_high(shift: int) -> None:
     """For random values of all sizes and both ends of the range, in 3 rounds. Small errors only, and both occur."""
-    x = words(shift, 15_000).view(np.int64) >> np.int64(2)
-    x[500:] >>= np.arange(14_500, dtype=np.int64) % 50
+    x = words(shift, 5_000).view(np.int64) >> np.int64(2)
+    x[500:] >>= np.arange(4_500, dtype=np.int64) % 50
     x[:4] = (-(1 << 62), (1 << 62) - 1, 0, -1)
     result = ARITHMETIC.run(lambda side, share: rounding.truncate(side, share, shift), x.view(np.uint64))
     error = ARITHMETIC.reveal(result.results).view(np.int64) - (x >> np.int64(shift))
@@ -38,6 +38,53 @@ def test_a_shift_out_of_range_is_refused() -> None:
     for shift in (-1, 63):
         with pytest.raises(ValueError, match="shift"):
             ARITHMETIC.run(lambda side, x: rounding.truncate(side, x, shift), words("x", 3))  # noqa: B023
+
+
+@pytest.mark.parametrize("shift", [0, 1, 20, 83])
+def test_truncation_in_a_field_is_exact_or_one_too_high(shift: int) -> None:
+    """Signed values of up to 83 bits over F_127, both ends among them, in 3 rounds."""
+    scheme = Replicated3(F127)
+    random = [(value >> 43) - (1 << 83) for value in F127.draw(stream(shift), (300,)).tolist()]
+    x = [0, 1, -1, (1 << 83) - 1, -(1 << 83), *random, *(value >> 60 for value in random)]
+    result = scheme.run(lambda side, share: rounding.truncate_large(side, share, shift, 83), F127.element(x))
+    got = F127.signed(scheme.reveal(result.results))
+    errors = {a - (b >> shift) for a, b in zip(got, x, strict=True)}
+    assert errors == ({0, 1} if shift else {0})
+    assert result.rounds == (3 if shift else 0)
+    for wrong in (-1, 84):
+        with pytest.raises(ValueError, match="shift"):
+            scheme.run(lambda side, share, by=wrong: rounding.truncate_large(side, share, by, 83), F127.element(x))
+
+
+def test_shares_over_another_ring_are_refused() -> None:
+    """Residues of a field are no words: comparing them so would give wrong numbers."""
+    x = F61.element([1, 2, 3])
+    for program in (
+        comparing.sign,
+        comparing.is_zero,
+        lambda side, share: rounding.truncate(side, share, 3),
+        lambda side, share: rounding.lift(side, share, F127),
+        lambda side, share: ordering.order(side, share, 10),
+    ):
+        with pytest.raises(TypeError, match="not over z64"):
+            Replicated3(F61).run(program, x)
+    with pytest.raises(TypeError, match="no large field"):
+        Replicated3(F61).run(planes.negative, x)
+
+
+def test_nothing_is_computed_of_nothing() -> None:
+    """Empty batches pass through, checked or not."""
+    nothing = np.zeros(0, dtype=np.uint64)
+    for scheme in (ARITHMETIC, Checked3(Z64)):
+        for program in (comparing.sign, comparing.is_zero, lambda side, x: rounding.lift(side, x, F127)):
+
+            def opened(side: Any, x: Any) -> Interactive[Any]:
+                share = yield from program(side, x)  # noqa: B023
+                over = side.over(F127 if share.dtype == object else Bits(1))
+                values = yield from over.open(share)
+                return values
+
+            assert scheme.run(opened, nothing).results[0].shape == (0,)
 
 
 def test_truncation_opens_noise() -> None:
@@ -86,7 +133,7 @@ def test_the_highest_bit() -> None:
     numbers = [0, 1, 2, 3, 40, 127, 64, 99]
     bits = np.array([[number >> place & 1 for number in numbers] for place in range(7)], dtype=np.uint64)
     lanes = planes.Lanes(len(numbers))
-    scheme = Replicated3(planes.Bits(8))
+    scheme = Replicated3(Bits(8))
     shares = scheme.run(lambda side, x: planes.leading(side, x, 8), lanes.pack(bits))
     got = lanes.unpack(scheme.reveal(shares.results))
     assert [sum(int(b) << i for i, b in enumerate(column)) for column in got.T] == [
