@@ -117,7 +117,8 @@ def _step(operation: str, gates: list[_Gate]) -> Step:
 
 
 def _numbers(number: int, words: Sequence[str]) -> list[int]:
-    if not all(word.isascii() and word.isdigit() for word in words):
+    joined = "".join(words)
+    if not (joined.isascii() and joined.isdigit() and words):
         raise NetlistError(f"line {number}: not all numbers")
     return [int(word) for word in words]
 

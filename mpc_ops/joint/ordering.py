@@ -59,11 +59,11 @@ class Sorted:
         total: Array = self.values[..., (count - 1) // 2] + self.values[..., count // 2]
         return total
 
-    def top(self, count: int) -> Array:
-        """The `count` highest values, the highest first. Raises ValueError where there are not so many."""
+    def top(self, count: int) -> Sorted:
+        """The `count` highest, the highest first, with their indices. Raises ValueError where there are not so many."""
         if not 0 <= count <= self.values.shape[-1]:
             raise ValueError(f"the top {count} of {self.values.shape[-1]}")
-        return self.values[..., ::-1][..., :count]
+        return Sorted(self.values[..., ::-1][..., :count], self.indices[..., ::-1][..., :count])
 
 
 def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:

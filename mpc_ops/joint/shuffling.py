@@ -12,6 +12,8 @@ for random alpha, beta, gamma that are opened only then: a difference passes wit
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from mpc_ops.joint.base import plus
@@ -37,7 +39,7 @@ def shuffle(side: Replicated, x: Array) -> Interactive[Array]:
             x = np.stack([ring.draw(side.key(third), x.shape[1:]), ring.draw(side.key(first), x.shape[1:])])
             yield Round()  # only now: streams belong to the round in which the other two draw
             continue
-        random = side.key(second).words(int(np.prod(lists, dtype=np.int64))).reshape(lists)
+        random = side.key(second).words(prod(lists)).reshape(lists)
         permutation = np.broadcast_to(np.argsort(random, axis=-1, kind="stable"), x.shape[1:])
         mine = ring.add(x[0], x[1]) if me == first else x[1]
         keyed = ring.draw(side.key(first if me == first else third), x.shape[1:])

@@ -11,6 +11,7 @@ products go through float64 and so through the machine's BLAS: three limbs of 21
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class _Mersenne61:
         return values.astype("<u8", copy=False).tobytes()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
-        if len(data) != 8 * int(np.prod(shape, dtype=np.int64)):
+        if len(data) != 8 * prod(shape):
             raise MessageError("wrong size")
         values = np.frombuffer(data, dtype="<u8").astype(np.uint64).reshape(shape)
         if values.size and int(values.max()) >= P61:
@@ -84,7 +85,7 @@ class _Mersenne61:
 
     def mul(self, a: Array, b: Array) -> Array:
         shape = np.broadcast_shapes(a.shape, b.shape)
-        size = int(np.prod(shape, dtype=np.int64))
+        size = prod(shape)
         if size <= 2 * _BLOCK:
             return _product(a, b).reshape(shape)
         left, right = (np.ascontiguousarray(np.broadcast_to(x, shape)).reshape(-1) for x in (a, b))
@@ -127,7 +128,7 @@ class _Mersenne61:
         return self.add(_fold(np.asarray(low)), self.mul(high, np.asarray(np.uint64(1 << 32))))
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
-        values = stream.words(int(np.prod(shape, dtype=np.int64))) & _P
+        values = stream.words(prod(shape)) & _P
         while (again := values == _P).any():  # 61 bits all set: drawn again, so that no element is more likely
             values[again] = stream.words(int(again.sum())) & _P
         return values.reshape(shape)

@@ -7,6 +7,7 @@ rounds cost more.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class PrimeField:
         return b"".join([value.to_bytes(width, "little") for value in integers])
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
-        count = int(np.prod(shape, dtype=np.int64))
+        count = prod(shape)
         if len(data) != self._width * count:
             raise MessageError("wrong size")
         width = self._width
@@ -89,7 +90,7 @@ class PrimeField:
         return np.asarray(np.add.reduce(a, axis=axis) % self.order, dtype=object)
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
-        count = int(np.prod(shape, dtype=np.int64))
+        count = prod(shape)
         words = -(-self.bits // 64)
         data = stream.words(count * words).astype("<u8").tobytes()
         size, p = 8 * words, self.order

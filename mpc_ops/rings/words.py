@@ -7,6 +7,7 @@ memory each is a uint64, so that all widths share the code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,6 @@ from mpc_ops.rounds import Array, MessageError
 
 _LITTLE = {8: "<u1", 16: "<u2", 32: "<u4", 64: "<u8"}
 _WIDTHS = (1, 2, 4, 8, 16, 32, 64)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
 
 
 class _Words:
@@ -40,7 +37,7 @@ class _Words:
         return values.astype("<u8", copy=False).tobytes()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
-        if len(data) != 8 * _count(shape):
+        if len(data) != 8 * prod(shape):
             raise MessageError("wrong size")
         return np.frombuffer(data, dtype="<u8").astype(np.uint64).reshape(shape)
 
@@ -66,7 +63,7 @@ class _Words:
         return np.asarray(np.add.reduce(a, axis=axis))
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
-        return stream.words(_count(shape)).reshape(shape)
+        return stream.words(prod(shape)).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Bits:
         return packed.tobytes()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
-        count = _count(shape)
+        count = prod(shape)
         if len(data) != self.size(count):
             raise MessageError("wrong size")
         if self.width >= 8:
@@ -151,7 +148,7 @@ class Bits:
         return np.asarray(np.bitwise_xor.reduce(a, axis=axis))
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
-        words = stream.words(_count(shape)).reshape(shape)
+        words = stream.words(prod(shape)).reshape(shape)
         return words if self.width == 64 else words & self.ones
 
 

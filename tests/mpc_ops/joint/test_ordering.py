@@ -27,7 +27,8 @@ def everything(side: Any, x: Any, bits: int) -> Interactive[Any]:
     """All that a sorted list gives, as one share."""
     result = yield from ordering.order(side, x, bits)
     single = [result.minimum(), result.maximum(), result.first_lowest(), result.last_highest(), result.twice_median()]
-    parts = [result.values, result.indices, result.top(x.shape[-1]), *(share[..., None] for share in single)]
+    top = result.top(x.shape[-1])
+    parts = [result.values, result.indices, top.values, top.indices, *(share[..., None] for share in single)]
     return np.concatenate(parts, axis=-1)
 
 
@@ -44,7 +45,9 @@ def test_sorting(shape: tuple[int, ...], bits: int) -> None:
     n = shape[-1]
     middle = values[..., (n - 1) // 2] + values[..., n // 2]
     single = [values[..., 0], values[..., -1], indices[..., 0], indices[..., -1], middle]
-    expected = np.concatenate([values, indices, values[..., ::-1], *(part[..., None] for part in single)], axis=-1)
+    expected = np.concatenate(
+        [values, indices, values[..., ::-1], indices[..., ::-1], *(part[..., None] for part in single)], axis=-1
+    )
     assert np.array_equal(got, expected)
     assert result.rounds == (ordering.ROUNDS if n > 1 else result.rounds)
 
