@@ -25,6 +25,7 @@ from mpc_ops.rings import BITS, F61, F127, Z64, Bits
 from mpc_ops.rounds import Interactive
 from mpc_ops.sessions import HEADER_SIZE, run
 from tests.mpc_ops.joint.common import AdditiveDealt, Checked3, Replicated3, Shamir5
+from tests.mpc_ops.joint.counting import LIMIT, distance, words_of
 
 COUNT = 2048
 
@@ -48,14 +49,6 @@ def views(scheme: Any, program: Any, inputs: Any, runs: int) -> list[dict[Any, A
     return [{key: np.concatenate([words_of(data, count) for data in parts]) for key, parts in s.items()} for s in seen]
 
 
-def words_of(data: bytes, count: int) -> Any:
-    octets = np.frombuffer(data, dtype=np.uint8)
-    if len(octets) % count or len(octets) < count:
-        return octets.astype(np.uint64)
-    rows = octets.reshape(count, -1)[:, :8].astype(np.uint64)
-    return (rows << (np.arange(rows.shape[1], dtype=np.uint64) * np.uint64(8))).sum(axis=1, dtype=np.uint64)
-
-
 def scheme_run(scheme: Any, program: Any, shares: Any, observe: Any, seed: bytes) -> None:
     run(
         lambda party: program(scheme.side(party), *(share[party.index] for share in shares)),
@@ -63,19 +56,6 @@ def scheme_run(scheme: Any, program: Any, shares: Any, observe: Any, seed: bytes
         observe=observe,
         seed=seed,
     )
-
-
-def distance(first: Any, second: Any) -> float:
-    """Of two samples' highest and lowest three bits: the larger two-sample chi-square, in units of its deviation."""
-    worst = 0.0
-    top = np.uint64(max(int(first.max(initial=0)), int(second.max(initial=0)), 1).bit_length())
-    for shift in (np.uint64(0), top - np.uint64(min(3, int(top)))):
-        a, b = (np.bincount(((x >> shift) & np.uint64(7)).astype(np.intp), minlength=8) for x in (first, second))
-        used = (a + b) > 0
-        chi = float((((a - b) ** 2)[used] / (a + b)[used]).sum())
-        freedom = max(int(used.sum()) - 1, 1)
-        worst = max(worst, (chi - freedom) / (2 * freedom) ** 0.5)
-    return worst
 
 
 def farthest(scheme: Any, program: Any, one: Any, other: Any, runs: int = 1) -> float:
@@ -108,9 +88,6 @@ def product(side: Any, x: Any, y: Any) -> Interactive[Any]:
 def all_equal(ring: Any, *values: int) -> list[Any]:
     return [ring.element(np.full(COUNT, value, dtype=object)) for value in values]
 
-
-LIMIT = 14.0
-"""Standard deviations of a chi-square: far beyond what some thousand comparisons reach by chance."""
 
 CASES = {
     "product, replicated": (Replicated3(Z64), opened(product), (0, 12345), (-77, 0)),
