@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mpc_ops.joint.base import exchange, pass_on
 from mpc_ops.randomness import HASH_SIZE, Randomness, trial_keys
-from mpc_ops.rings import F61, Z64, Bits
+from mpc_ops.rings import BITS, F61, F127, Z64, Bits
 from mpc_ops.rounds import Interactive, MessageError, Round, together
 from mpc_ops.sessions import HEADER_SIZE, Party, Session, advance_history, run
 
@@ -215,3 +218,27 @@ def test_a_message_can_be_checked_before_the_round_is_complete() -> None:
         session.deliver({1: good + b"\0"}, bytes(HASH_SIZE))
     session.deliver({1: good}, bytes(HASH_SIZE))
     assert session.result == [100]
+
+
+@given(st.data())
+def test_whatever_arrives_is_a_message_or_an_error(data: st.DataObject) -> None:
+    """Random bytes, and random changes of a right message, raise MessageError or nothing; nothing else happens."""
+    ring = data.draw(st.sampled_from([Z64, F61, F127, BITS, Bits(1), Bits(4)]))
+    size = data.draw(st.integers(0, 9))
+    session = Session(party(0, 2), lambda party: gossip(party, 1, ring, size) if size else nothing(party))
+    good = bytearray(
+        Session(party(1, 2), lambda party: gossip(party, 1, ring, size) if size else nothing(party)).outgoing[0]
+    )
+    for place, value in data.draw(st.lists(st.tuples(st.integers(0, len(good) - 1), st.integers(0, 255)), max_size=3)):
+        good[place] = value
+    cut = data.draw(st.integers(0, len(good)))
+    for message in (bytes(good), bytes(good[:cut]), data.draw(st.binary(max_size=40))):
+        with contextlib.suppress(MessageError):
+            session.check(1, message)
+
+
+def nothing(party: Party) -> Interactive[list[int]]:
+    """An empty array is a message too."""
+    values = Z64.element([])
+    yield from pass_on(Z64, to=1 - party.index, values=values, source=1 - party.index)
+    return []

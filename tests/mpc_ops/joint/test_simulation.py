@@ -36,8 +36,9 @@ CASES = {
 }
 
 
-def program(party: Party, ring: Any, output: Any, body: Any, shares: Any, held: list[Any]) -> Interactive[Any]:
-    """The protocol and its opening; `held` gets the share of the result before it is opened."""
+def program(party: Party, name: str, shares: Any, held: list[Any]) -> Interactive[Any]:
+    """The protocol of a case and its opening; `held` gets the share of the result before it is opened."""
+    ring, output, body, _, _ = CASES[name]
     side = Replicated(party, ring)
     share = yield from body(side, *shares)
     held.append(share)
@@ -78,7 +79,7 @@ def header(session: Session[Any], sender: int) -> bytes:
 @pytest.mark.parametrize("name", CASES)
 def test_a_view_is_simulated_from_shares_and_output(name: str, party: int) -> None:
     """The simulated party ends with the output; counting does not tell its view from a real one."""
-    ring, output, body, inputs, expected = CASES[name]
+    ring, output, _, inputs, expected = CASES[name]
     scheme = Replicated3(ring)
     shares = [scheme.share(ring.element([value] * COUNT), (name, index)) for index, value in enumerate(inputs)]
     result = output.element([expected] * COUNT)
@@ -88,21 +89,21 @@ def test_a_view_is_simulated_from_shares_and_output(name: str, party: int) -> No
         if receiver == party:
             real[number, sender] = message[HEADER_SIZE:]
 
-    honest = run(lambda p: program(p, ring, output, body, [s[p.index] for s in shares], []), parties=3, observe=observe)
+    honest = run(lambda p: program(p, name, [s[p.index] for s in shares], []), parties=3, observe=observe)
     assert np.array_equal(honest.results[party], result)
 
     held: list[Any] = []
     who = Party(index=party, parties=3, randomness=Randomness(trial_keys(3, b"x")[party], context=bytes(HASH_SIZE)))
     # shares of zeros: the simulator does not know the inputs, and one party's shares do not depend on them
     blank = [scheme.share(ring.element([0] * COUNT), ("simulated", index))[party] for index in range(2)]
-    session = Session(who, lambda p: program(p, ring, output, body, blank, held))
+    session = Session(who, lambda p: program(p, name, blank, held))
     seen = simulated(session, held, output, result, stream((name, party)))
     assert np.array_equal(session.result, result)
 
     assert seen.keys() == real.keys()
     views = []
     for messages, own in ((real, [s[party] for s in shares]), (seen, blank)):
-        parts = [words_of(body_, COUNT) for body_ in messages.values()]
+        parts = [words_of(body, COUNT) for body in messages.values()]
         parts += [words_of(ring.encode(part), COUNT) for share in own for part in share]
         views.append(parts)
     for a, b in zip(*views, strict=True):
