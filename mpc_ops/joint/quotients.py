@@ -106,6 +106,13 @@ def divide(side: Replicated, numerators: Array, denominators: Array, *, scale: i
     return result[..., 0]
 
 
+def reciprocal(side: Replicated, denominators: Array, *, scale: int) -> Interactive[Array]:
+    """floor(scale / D + 1/2) for signed shares (2, n) over Z/2^64: a share (2, n) over `DIVISION`. As `divide`."""
+    ones = side.public(np.ones(denominators.shape[1:], dtype=np.uint64))
+    result = yield from divide(side, ones, denominators, scale=scale)
+    return result
+
+
 def _in_range(side: Replicated, numerators: Array, denominators: Array) -> Interactive[bool]:
     """Whether |N| <= (2^50 - 1) |D| and D != 0, for all.
 

@@ -166,14 +166,14 @@ def among_liars(scheme: Any, program: Any, liar: int, flip: Any, seed: bytes, *v
 def test_a_flipped_bit_is_noticed(scheme: Any, program: Any, rounds: int) -> None:
     """One bit of one message of a party that goes on lying: no honest party ends with a wrong result.
 
-    Messages of every kind, in random places; close to a thousand tries in all programs together.
+    Messages of every kind, in random places; over a thousand tries in all programs together.
     """
     honest = scheme.run(program, *inputs(scheme)).results[0]
     messages: list[tuple[int, int, int, int]] = []
     scheme.run(program, *inputs(scheme), observe=lambda r, s, t, m: messages.append((r, s, t, len(m))))
     random = np.random.default_rng(5)
     noticed = 0
-    tries = 1 if len(messages) > 100 else 3
+    tries = 1 if len(messages) > 100 else 4
     for number, sender, receiver, size in messages[:: 1 + len(messages) // 150]:
         for place in random.integers(8 * HEADER_SIZE, 8 * size, tries).tolist():
 

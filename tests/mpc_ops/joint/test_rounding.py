@@ -20,8 +20,8 @@ ARITHMETIC = Replicated3(Z64)
 @pytest.mark.parametrize("shift", [0, 1, 8, 20, 33, 61, 62])
 def test_truncation_is_exact_or_one_too_high(shift: int) -> None:
     """For random values of all sizes and both ends of the range, in 3 rounds. Small errors only, and both occur."""
-    x = words(shift, 5_000).view(np.int64) >> np.int64(2)
-    x[500:] >>= np.arange(4_500, dtype=np.int64) % 50
+    x = words(shift, 17_000).view(np.int64) >> np.int64(2)
+    x[500:] >>= np.arange(16_500, dtype=np.int64) % 50
     x[:4] = (-(1 << 62), (1 << 62) - 1, 0, -1)
     result = ARITHMETIC.run(lambda side, share: rounding.truncate(side, share, shift), x.view(np.uint64))
     error = ARITHMETIC.reveal(result.results).view(np.int64) - (x >> np.int64(shift))
@@ -188,6 +188,21 @@ def test_quotients_that_are_too_large_are_refused() -> None:
             divide([numerator], 0, 8, F521)
     with pytest.raises(ValueError, match="need more than"):
         quotients.field_for(1300, 1)
+
+
+def test_reciprocals() -> None:
+    """1 / D at a scale, rounded half up, for small and large D of both signs."""
+    d = [1, -1, 2, -2, 3, 7, -(1 << 63), (1 << 63) - 1, 1 << 40, 10**6]
+    scale = (1 << 49) + 1
+
+    def program(side: Any, x: Any) -> Interactive[Any]:
+        return quotients.reciprocal(side, x, scale=scale)
+
+    got = Replicated3(quotients.DIVISION).reveal(ARITHMETIC.run(program, Z64.element(d)).results)
+    assert quotients.DIVISION.signed(got) == [floor(Fraction(scale, value) + Fraction(1, 2)) for value in d]
+    for wrong in (0, (1 << 64) + 1):
+        with pytest.raises(ValueError, match="scale"):
+            ARITHMETIC.run(lambda side, x, by=wrong: quotients.reciprocal(side, x, scale=by), Z64.element(d))
 
 
 def test_division_of_shares_over_words() -> None:
