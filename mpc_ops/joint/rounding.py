@@ -1,7 +1,7 @@
 """Fixed point on replicated shares: truncation that is exact or one unit too high, always; and the way into large
 fields.
 
-Local truncation of the shares would be wildly wrong with probability 1/4 on three components (`reference`: a carry
+Local truncation of the shares would be wildly wrong with probability 1/4 on three components (a carry
 of 2^64 lost), so it is not offered. Here x is masked by r whose bits are shared, and opened (Escudero et al.,
 "Improved primitives for MPC over mixed arithmetic-binary circuits", CRYPTO 2020). With x in [0, 2^63), c = x + r mod
 2^64:

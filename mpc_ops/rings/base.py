@@ -26,7 +26,7 @@ class Ring(Kind, Protocol):
 
     @property
     def field(self) -> bool:
-        """Whether every element but 0 has an inverse: what checks of products need (reference: SPDZ2k, section 1)."""
+        """Whether every element but 0 has an inverse: checks of products need it (SPDZ2k, CRYPTO 2018)."""
         ...
 
     def element(self, values: Integers) -> Array:
