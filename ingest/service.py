@@ -12,7 +12,7 @@ import structlog
 from ingest.batcher import Ack
 from ingest.commit import Commit, Waiting
 from ingest.disk import SpoolError
-from ingest.gateway import Gateway
+from ingest.gateway import Gateway, Message
 from ingest.inbox import Inbox
 from ingest.metrics import GatewayMetrics
 from ingest.page import Look, Page
@@ -126,10 +126,12 @@ class Service:
         self._looked = 0
         self._room = Room(limits.spool, spool, window_size=task.window.size, utc_offset=task.window.utc_offset)
         self._full: SottoError | None = None
+        self._dropped = 0
         self._watch = ClockWatch()
         self._kernel = clock.synchronised()
         self._clock_right = True
         self._asked = 0
+        self._taken: list[Message] = []
         self._sealed = False
         self._beginning = not gateway.book.begun
         self._late: dict[int, int] = {}
@@ -153,15 +155,16 @@ class Service:
             raise self._publisher.failed
         self._look_at_spool(stop)
         self._look(stop)
-        self._look_at_clock(stop)
         if self._full or not self._clock_right:
             # Nothing is taken, so the inbox fills, so the socket is not read, so the broker keeps the messages.
             stop.wait(_TURN)
-            messages = []
         else:
             wait = self._gateway.wait(self._clock.wall())
-            messages = self._inbox.take(_TURN if wait is None else min(_TURN, wait / 1000))
-        now = self._clock.wall()
+            self._taken += self._inbox.take(_TURN if wait is None else min(_TURN, wait / 1000))
+        now = self._look_at_clock(stop)
+        messages: list[Message] = []
+        if self._clock_right:
+            messages, self._taken = self._taken, []
         for start in range(0, len(messages), _CHUNK):
             for message in messages[start : start + _CHUNK]:
                 self._gateway.on_message(message, now)
@@ -268,6 +271,7 @@ class Service:
                 reason=why,
                 remedy="These readings are lost; the next window of this gateway that counts says how many.",
             )
+            self._dropped += one.readings
             self._metrics.dropped.inc(one.readings)
             self._metrics.dropped_windows.inc()
 
@@ -283,6 +287,7 @@ class Service:
         self._tell_late(tally.late)
         for (source, reason), count in tally.refused.items():
             _log.warning("refused", source=source or "no source", reason=reason, count=count)
+            self._dropped += count if reason == "dropped" else 0
         self._page.count(tally)
         metrics.count(tally, now)
         metrics.unacknowledged.set(self._gateway.unacknowledged + len(self._inbox))
@@ -314,7 +319,7 @@ class Service:
                 spool_bytes=size,
                 spool_limit=self._room.bounds.max_size,
                 spool_says=None if self._full is None else str(self._full),
-                dropped=int(metrics.dropped._value.get()),
+                dropped=self._dropped,
                 oldest=oldest,
                 links={
                     "mqtt": (self._mqtt.connected, self._mqtt.last_error),
@@ -338,12 +343,14 @@ class Service:
         for window in sorted(self._late)[:-_LATE_WINDOWS]:
             del self._late[window]
 
-    def _look_at_clock(self, stop: threading.Event) -> None:
+    def _look_at_clock(self, stop: threading.Event) -> int:
+        """Return the time, and know whether it can be trusted: nothing lies between this look and its use."""
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
         answer = self._publisher.answer
         by = self._watch.look(wall, monotonic, synchronised=self._kernel, answer=answer)
         if by:
             self._gateway.clock_set(by)
+            self._kernel = self._clock.synchronised()
             _log.warning("clock_was_set", seconds=by / 1000)
         kafka = self._watch.kafka
         if kafka is not None:
@@ -358,6 +365,7 @@ class Service:
             self._tell_clock(wall, kafka)
         self.health.set_ready("clock", right, self._watch.reason)
         self._begin(wall, stop)
+        return wall
 
     def _tell_clock(self, wall: int, kafka: int | None) -> None:
         if self._clock_right:
