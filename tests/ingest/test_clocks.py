@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.event_clock import ALONE, NIGHT, EventClock
 from ingest.trust import BOUND, SETTLED, Answer, ClockWatch
 from tests.ingest.made import HOUR, MINUTE, START, Made, at
+from tests.ingest.test_service import Loop
 
 LEAP = HOUR + 10 * MINUTE
 
@@ -129,16 +133,17 @@ def test_a_sensor_that_sends_a_day_again_counts_once() -> None:
     for payload in day:
         made.send("air/ring/Gucheng", payload)
     made.tick(flush=True)
-    assert made.refusals() == {"late": 23}
-    assert made.gateway.tally.repeats == 1
-    assert made.gateway.tally.late == {START + hour * HOUR: 1 for hour in range(23)}
+    sealed = [hour for hour in range(24) if START + hour * HOUR in made.sharder.seals]
+    assert made.refusals() == {"late": len(sealed)}
+    assert made.gateway.tally.repeats == 24 - len(sealed)
+    assert made.gateway.tally.late == {START + hour * HOUR: 1 for hour in sealed}
     for hour in range(24):
         assert made.sum_of("no2", window=START + hour * HOUR) == (1, hour)
 
 
 def test_a_sensor_ahead_of_the_clock_is_refused_and_moves_nothing() -> None:
     """Its readings are counted as ahead; a minute or two are within what is allowed."""
-    made = Made(seals_by="wall", now=START + MINUTE)
+    made = Made(seals_by="wall", now=START)
     made.send("air/ring/Gucheng", {"time": at(START + 3 * HOUR), "NO2": 1, "TEMP": None})
     made.send("air/ring/Gucheng", {"time": at(START + 5 * MINUTE), "NO2": 2, "TEMP": None})
     made.tick(flush=True)
@@ -258,3 +263,180 @@ def test_small_corrections_are_no_jumps() -> None:
     machine.off = BOUND
     assert machine.look() == 0
     assert machine.watch.right
+
+
+class Wrong(Loop):
+    """A gateway by the wall clock whose machine is `off` by so much; Kafka answers what it is sent.
+
+    It begins with its first turn, if its clock is right then.
+    """
+
+    def __init__(self, folder: Path, *, off: int = 0, **options: Any) -> None:
+        self.off = off
+        super().__init__(folder, seals_by="wall", require_sync=True, now=START + off, **options)
+        self.reachable = True
+        self.asked = 0
+        self.publisher.ask = self.ask  # type: ignore[method-assign]
+
+    def ask(self) -> None:
+        self.asked += 1
+        if self.reachable:
+            self.confirm()
+
+    def confirm(self) -> None:
+        self.publisher.answer = Answer(sent=self.monotonic - 20, confirmed=self.monotonic, stamp=START + self.monotonic)
+        self.publisher.sent["party-1"] = 1
+
+    def set_clock(self, off: int) -> None:
+        self.made.now += off - self.off
+        self.off = off
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            super().turn()
+            if self.reachable and self.made.sharder.seals.keys() | {one[0] for one in self.made.sharder.batches}:
+                self.confirm()
+
+    def pass_time(self, ms: int, step: int = 1_000) -> None:
+        for _ in range(0, ms, step):
+            self.later(step)
+            self.turn()
+
+
+def read(loop: Wrong) -> list[int]:
+    """Return the readings that were counted, as their values."""
+    return [unit for _, _, rows in loop.made.sharder.batches for unit in rows.units.tolist()]
+
+
+def test_a_clock_that_jumps_ahead_seals_and_takes_nothing_until_it_is_back(tmp_path: Path) -> None:
+    """In between every reading of a valid time waits with the broker; none is late, none is ahead, none is lost."""
+    loop = Wrong(tmp_path)
+    loop.turn()
+    loop.send(START + 1, 1)
+    loop.pass_time(2_000)
+    assert loop.broker.acknowledged == [1]
+    loop.set_clock(5 * HOUR)
+    loop.send(START + 2_500, 2)
+    loop.pass_time(10 * MINUTE)
+    assert not loop.made.sharder.seals
+    assert loop.broker.acknowledged == [1]
+    assert "clock" in loop.service.health.unready
+    assert loop.asked
+    loop.set_clock(0)
+    loop.pass_time(2_000)
+    assert loop.broker.acknowledged == [1, 2]
+    assert read(loop) == [1, 2]
+    assert loop.service.status()["refused"] == {}
+    loop.pass_time(HOUR, step=MINUTE)
+    assert set(loop.made.sharder.seals) == {START}
+
+
+def test_a_clock_that_jumps_back_seals_no_window_twice(tmp_path: Path) -> None:
+    """And what comes meanwhile is neither ahead nor put into a window that is over."""
+    loop = Wrong(tmp_path)
+    loop.turn()
+    loop.pass_time(HOUR + 11 * MINUTE, step=MINUTE)
+    assert set(loop.made.sharder.seals) == {START}
+    loop.set_clock(-2 * HOUR)
+    loop.send(START + HOUR + 11 * MINUTE, 7)
+    loop.pass_time(20 * MINUTE, step=MINUTE)
+    assert not loop.broker.acknowledged
+    loop.set_clock(0)
+    loop.pass_time(MINUTE)
+    assert read(loop) == [7]
+    loop.pass_time(HOUR, step=MINUTE)
+    assert sorted(loop.made.sharder.seals) == [START, START + HOUR]
+    assert loop.service.status()["refused"] == {}
+
+
+def test_a_gateway_that_starts_ahead_begins_again_when_its_clock_is_right(tmp_path: Path) -> None:
+    """The kernel believed in it; the cold seal was the question, and Kafka's answer showed it. No window is lost."""
+    loop = Wrong(tmp_path, off=50 * HOUR)
+    loop.send(START + HOUR + 1, 3)
+    loop.turn(3)
+    assert {cold for _, _, cold in loop.made.sharder.seals.values()} <= {True}
+    loop.pass_time(5_000)
+    assert not loop.service._clock_right
+    loop.set_clock(0)
+    loop.pass_time(HOUR, step=MINUTE)
+    loop.send(START + HOUR + 2, 4)
+    loop.pass_time(2_000)
+    assert 4 in read(loop)
+    assert loop.made.gateway.book.contributes_from == START + HOUR
+
+
+def test_a_cold_gateway_waits_for_the_clock_before_it_says_where_it_begins(tmp_path: Path) -> None:
+    """A machine without a clock chip starts in the past: it would seal weeks of windows that it has never seen."""
+    loop = Wrong(tmp_path, off=-20 * 24 * HOUR)
+    loop.synchronised = False
+    loop.send(START + 1, 3)
+    loop.pass_time(5_000)
+    assert not loop.made.sharder.seals
+    assert not loop.broker.acknowledged
+    loop.synchronised = True
+    loop.set_clock(30_000)
+    loop.pass_time(61_000)
+    loop.set_clock(0)
+    loop.pass_time(5_000)
+    assert loop.made.gateway.book.contributes_from == START + HOUR
+    assert set(loop.made.sharder.seals) <= {START - HOUR, START}
+    assert loop.broker.acknowledged == [1]
+    assert loop.service.status()["refused"] == {"cold_start": 1}
+
+
+def test_before_kafkas_first_answer_one_window_is_sealed_at_most(tmp_path: Path) -> None:
+    """A month of windows would be lost to a clock that is wrong at a restart."""
+    first = Wrong(tmp_path)
+    first.turn()
+    first.send(START + 1, 1)
+    first.pass_time(2_000)
+    assert first.made.spool is not None
+    first.made.spool.close()
+    loop = Wrong(tmp_path, off=100 * HOUR)
+    loop.reachable = False
+    loop.pass_time(10_000)
+    assert len(loop.made.sharder.seals) <= 1
+    loop.reachable = True
+    loop.pass_time(10_000)
+    assert len(loop.made.sharder.seals) <= 1
+    assert not loop.service._clock_right
+
+
+def test_days_without_power_are_sealed_in_steps(tmp_path: Path) -> None:
+    """What the broker kept is placed first; then window after window, some at a time, messages in between."""
+    first = Wrong(tmp_path)
+    first.turn()
+    first.send(START + 1, 1)
+    first.pass_time(2_000)
+    assert first.made.spool is not None
+    first.made.spool.close()
+    loop = Wrong(tmp_path)
+    loop.later(100 * HOUR)
+    loop.made.now = START + loop.monotonic
+    loop.send(START + 2, 2)
+    loop.send(START + 99 * HOUR, 3)
+    loop.confirm()
+    before = 0
+    while len(loop.made.sharder.seals) < 99:
+        loop.pass_time(1_000)
+        assert len(loop.made.sharder.seals) - before <= 64
+        assert len(loop.made.sharder.seals) > before or loop.monotonic < 100 * HOUR + 3_000
+        before = len(loop.made.sharder.seals)
+    assert read(loop) == [2, 3]
+    assert loop.made.sharder.seals[START][0][0].batches == 1
+    assert loop.service.status()["refused"] == {}
+
+
+def test_late_readings_are_told_by_window_and_counted_in_a_later_seal(tmp_path: Path) -> None:
+    """A seal is final, so what comes after it can only stand in the next one; the page says for which window it was."""
+    loop = Wrong(tmp_path)
+    loop.turn()
+    loop.pass_time(2 * HOUR + 11 * MINUTE, step=MINUTE)
+    for time in (5, HOUR + 1, HOUR + 2):
+        loop.send(START + time, 9)
+    loop.pass_time(3_000)
+    late = loop.service.status()["late"]
+    assert isinstance(late, list)
+    assert [one["readings"] for one in late] == [1, 2]
+    loop.pass_time(HOUR, step=MINUTE)
+    assert [loop.made.sharder.seals[START + hour * HOUR][1] for hour in range(3)] == [0, 0, 3]
