@@ -16,6 +16,7 @@ from ingest import clock
 from ingest.commit import Kept
 from ingest.config import GatewayFile
 from ingest.decode import Decoders, SourceDecoder
+from ingest.disk import SpoolError
 from ingest.dryrun import DryRun
 from ingest.gateway import Gateway
 from ingest.inbox import Inbox
@@ -24,7 +25,8 @@ from ingest.mqtt import Mqtt, Subscription
 from ingest.pattern import TopicPattern
 from ingest.producer import connector
 from ingest.publisher import Producer, Publisher
-from ingest.service import Clock, Limits, Service
+from ingest.room import Bounds
+from ingest.service import Clock, Limits, Service, patiently
 from ingest.shard import Sharder
 from ingest.spool import Spool
 from ingest.windows import WindowBook, WindowRules
@@ -76,13 +78,15 @@ def run(
     key = read_key(config.key)
     check_membership(config, roster, key, where=path.name)
     cards = read_cards(config.roster, roster, task)
-    spool = Spool(config.state, task=task.hash, gateway=config.name)
+    spool = patiently(
+        lambda: Spool(config.state, task=task.hash, gateway=config.name, secret=key.storage), stop, _waiting
+    )
     try:
-        kept, now = spool.kept(), clock.wall()
-        epoch = spool.begin_epoch(now, os.urandom(16))
+        kept, now, nonce = patiently(spool.kept, stop, _waiting), clock.wall(), os.urandom(16)
+        epoch = patiently(lambda: spool.begin_epoch(now, nonce), stop, _waiting)
         sharder = Sharder(task=task, roster=roster, key=key, cards=cards, entropy=os.urandom, epoch=epoch)
         book = book_of(config, task, roster, kept, now)
-        spool.begin_book(book.next, book.contributes_from)
+        patiently(lambda: spool.begin_book(book.next, book.contributes_from), stop, _waiting)
         gateway = Gateway(
             decoders=decoders,
             cells=roster.cells(task),
@@ -115,7 +119,7 @@ def _serve(
     until: int | None,
 ) -> None:
     inbox = Inbox()
-    mqtt = mqtt_of(config, spool, inbox)
+    mqtt = patiently(lambda: mqtt_of(config, spool, inbox), stop, _waiting)
     topics = Topics.of(task, config.kafka.topic_prefix)
     check = TopicCheck(
         kafka=config.kafka,
@@ -137,7 +141,12 @@ def _serve(
         publisher=publisher,
         task=task,
         limits=Limits(
-            spool_bytes=config.spool.max_size,
+            spool=Bounds(
+                max_size=config.spool.max_size,
+                max_age=config.spool.max_age,
+                when_full=config.spool.when_full,
+                kafka=", ".join(config.kafka.bootstrap_servers),
+            ),
             require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
         ),
         clock=Clock(wall=clock.wall, monotonic=clock.monotonic, synchronised=clock.synchronised),
@@ -264,6 +273,10 @@ def mqtt_of(config: GatewayFile, spool: Spool, inbox: Inbox) -> Mqtt:
     return Mqtt(
         section=config.mqtt, client_id=config.client_id, subscriptions=wanted, remove=before - filters, inbox=inbox
     )
+
+
+def _waiting(_: SpoolError) -> None:
+    """Before the pages are there: the log says what is waited for."""
 
 
 def _end_on_signals(stop: threading.Event) -> None:

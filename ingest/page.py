@@ -28,8 +28,9 @@ class Look:
     """What the loop sees once a second. `now` is monotonic, all times are in milliseconds.
 
     `windows`: open windows and their readings; `next_seal`: the window that is sealed next; `oldest`: age of the oldest
-    record in the spool; `links`: server -> (connected, what was wrong last); `offset`: this clock minus Kafka's;
-    `late`: readings that came too late, by window.
+    batch in the spool; `spool_says`: why reading has stopped; `dropped`: readings given up since the start; `links`:
+    server -> (connected, what was wrong last); `offset`: this clock minus Kafka's; `late`: readings that came too late,
+    by window.
     """
 
     now: int
@@ -38,6 +39,8 @@ class Look:
     unacknowledged: int
     spool_bytes: int
     spool_limit: int
+    spool_says: str | None
+    dropped: int
     oldest: int | None
     links: Mapping[str, tuple[bool, str]]
     offset: int | None
@@ -86,7 +89,13 @@ class Page:
                 for one in self.sealed
             ],
             "unacknowledged": look.unacknowledged,
-            "spool": {"bytes": look.spool_bytes, "limit_bytes": look.spool_limit, "oldest_ms": look.oldest},
+            "spool": {
+                "bytes": look.spool_bytes,
+                "limit_bytes": look.spool_limit,
+                "oldest_ms": look.oldest,
+                "full": look.spool_says,
+                "dropped": look.dropped,
+            },
             **{
                 name: {
                     "connected": link.connected,

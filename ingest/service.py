@@ -153,8 +153,9 @@ class Service:
         self.health.beat()
         if self._publisher.failed is not None:
             raise self._publisher.failed
-        self._look_at_spool(stop)
         self._look(stop)
+        self._look_at_clock(stop)
+        self._look_at_spool(stop)
         if self._full or not self._clock_right:
             # Nothing is taken, so the inbox fills, so the socket is not read, so the broker keeps the messages.
             stop.wait(_TURN)

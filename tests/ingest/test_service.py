@@ -214,7 +214,7 @@ def test_nothing_is_sealed_while_the_clock_is_not_right(tmp_path: Path) -> None:
     loop.later(1_000)
     loop.publisher.answer = loop.answer(ahead=100)
     loop.turn(2)
-    assert {window: cold for window, (_, _, cold) in loop.made.sharder.seals.items()} == {START + HOUR: True}
+    assert set(loop.made.sharder.seals) == {START}
 
 
 def test_after_a_connection_sealing_waits_for_what_the_broker_kept(tmp_path: Path) -> None:
