@@ -51,7 +51,15 @@ class Receipts:
         self._receipts = {mid: _Receipt(one.mac, one.since + by) for mid, one in self._receipts.items()}
 
     def take(self, now: int) -> tuple[tuple[tuple[int, bytes], ...], tuple[int, ...]]:
-        """Return what to store, as (id, mac), and the ids to forget."""
+        """Return what to store, as (id, mac), and the ids to forget.
+
+        Acknowledgements of what is new go out after this, so its time begins now, however long it was collected: while
+        the process stood still, or over a jump of the clock.
+        """
+        for mid in self._new:
+            receipt = self._receipts.pop(mid, None)
+            if receipt is not None:
+                self._receipts[mid] = _Receipt(receipt.mac, now)
         forgotten = []
         for mid, receipt in self._receipts.items():
             if now - receipt.since < KEPT:

@@ -97,6 +97,7 @@ class Root:
         self._live = False
         self._calm: int | None = None  # since when connected and read to the end, without interruption
         self._behind: int | None = None  # since when there has been something to read
+        self._ticked = 0
 
     # -- what comes in ----------------------------------------------------------------------------------------
 
@@ -152,6 +153,9 @@ class Root:
         `ends`: the end of each partition of the party's shares, asked for no earlier than `ends_at`; None where not
         known.
         """
+        if now < self._ticked:
+            self._set_back(now)
+        self._ticked = now
         if connected and caught_up:
             self._behind = None
             if self._calm is None:
@@ -198,6 +202,15 @@ class Root:
         """A window is due when it, or a later one, is heard of; but one too far ahead of the clock starts nothing."""
         if window <= now + self._max_ahead:
             self._known = max(self._known, window)
+
+    def _set_back(self, now: int) -> None:
+        """A clock that was hours ahead has been set right: what began in its future begins now, not hours later."""
+        for state in self._open.values():
+            state.since = min(state.since, now)
+            state.told = None if state.told is None else min(state.told, now)
+            state.decided = None if state.decided is None else min(state.decided, now)
+        self._calm = None if self._calm is None else min(self._calm, now)
+        self._behind = None if self._behind is None else min(self._behind, now)
 
     def _come_due(self, now: int) -> None:
         """Windows that everybody is silent about are due by the clock, while the task lasts.

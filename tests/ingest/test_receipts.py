@@ -1,0 +1,43 @@
+"""Deliveries that come again, where readings have no time of their own."""
+
+from __future__ import annotations
+
+from ingest.receipts import KEPT, Receipts
+
+
+def made(kept: dict[int, bytes] | None = None) -> Receipts:
+    return Receipts(secret=b"s" * 32, kept=kept or {}, now=0)
+
+
+def again(receipts: Receipts, *, connection: int, now: int, dup: bool = True) -> bool:
+    return receipts.repeated("now/one", b"21.5", mid=1, dup=dup, connection=connection, now=now)
+
+
+def test_what_is_sent_again_is_recognised_by_id_and_content() -> None:
+    """The same message under its id with DUP, also after a restart; not without DUP, and not another content."""
+    receipts = made()
+    assert not again(receipts, connection=1, now=0, dup=False)
+    stored, _ = receipts.take(10)
+    assert again(receipts, connection=2, now=20)
+    assert again(made(dict(stored)), connection=1, now=20)
+    assert not again(receipts, connection=2, now=30, dup=False)
+    assert not receipts.repeated("now/one", b"22", mid=1, dup=True, connection=2, now=40)
+
+
+def test_a_receipt_lives_from_the_acknowledgement_on() -> None:
+    """A process that stood still, or whose clock jumped, between message and commit still recognises it afterwards."""
+    receipts = made()
+    assert not again(receipts, connection=1, now=0, dup=False)
+    stored, forgotten = receipts.take(3 * KEPT)
+    assert [mid for mid, _ in stored] == [1]
+    assert forgotten == ()
+    assert again(receipts, connection=2, now=3 * KEPT + 10)
+
+
+def test_a_receipt_is_forgotten_when_its_acknowledgement_must_have_arrived() -> None:
+    """A constant reading under an id that is used again is no repetition."""
+    receipts = made()
+    again(receipts, connection=1, now=0, dup=False)
+    receipts.take(10)
+    assert receipts.take(10 + KEPT) == ((), (1,))
+    assert not again(receipts, connection=1, now=20 + KEPT)
