@@ -117,6 +117,7 @@ class _Pulse:
         self._metrics = metrics
         self._topic = topic
         self._behind: int | None = None
+        self._partitions: list[int] = []
         self._was_caught_up = False
         self.health = Health(clock=lambda: int(clock.monotonic() * 1_000), status=self._status)
         self.health.expect("kafka", "partitions", store.kind)
@@ -126,6 +127,7 @@ class _Pulse:
         assigned = runner is not None and runner.ready
         if runner is not None and assigned:
             (flow,) = runner.status()
+            self._partitions = list(flow.partitions)
             self._behind = flow.lag.get(self._topic, 0) if flow.lag or not flow.partitions else None
             self._was_caught_up = self._was_caught_up or flow.caught_up
             if self._behind is not None:
@@ -142,9 +144,11 @@ class _Pulse:
             "task": self._task,
             "sink": self._store.kind,
             "where": self._store.where,
-            "windows": self._writer.windows,
-            "last_window": self._writer.last_window,
+            "up": self._writer.up,
+            "windows_written": self._writer.windows,
+            "recent": list(self._writer.recent),
             "behind": self._behind,
+            "partitions": self._partitions,
         }
 
 
