@@ -46,6 +46,7 @@ class Town:
         self.logs: dict[Place, list[Record]] = defaultdict(list)
         self.registries: dict[str, CollectorRegistry] = {}
         self.liars: dict[str, Callable[[ControlRecord], Iterable[ControlRecord]]] = {}
+        self.off: dict[str, int] = defaultdict(int)  # by how many ms a role's clock is ahead of the true time
         self._workers: dict[str, list[_Worker]] = {}
         for party in trial.task.party_names:
             if party not in away:
@@ -146,7 +147,7 @@ class Town:
                 record = log[worker.read[topic]]
                 worker.read[topic] += 1
                 moved = True
-                for output in worker.does.record(record, self.now):
+                for output in worker.does.record(record, self.now + self.off[name]):
                     self._send(name, output)
         return moved
 
@@ -156,7 +157,8 @@ class Town:
             for topic in worker.flow.watch
         }
         lag = {topic: len(self.logs[Place(topic, worker.number)]) - worker.read[topic] for topic in worker.flow.topics}
-        moment = Moment(now=self.now, connected=True, lag=lag, ends=ends, ends_at=self.now)
+        now = self.now + self.off[name]
+        moment = Moment(now=now, connected=True, lag=lag, ends=ends, ends_at=now)
         if isinstance(worker.does, Map):
             outputs = worker.does.tick(moment, dict(worker.read))
         else:
