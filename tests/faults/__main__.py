@@ -14,12 +14,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.campaign import Ended, Options, run
+from tests.faults.campaign import Ended, Options, Told, run
 from tests.faults.trial import Wanted
 from tests.servers.run import ServerError, installed
 
 _KILLS_A_MINUTE = 14
 _EVERY = 15.0
+"""Seconds between two lines where there is no terminal on which one line can change."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,16 +50,19 @@ def main(arguments: Sequence[str]) -> int:
 def _with_live_line(console: Console, options: Options, place: Path) -> Ended:
     if console.is_terminal:
         with console.status("...") as status:
-            return run(options, place, status.update)
+            return run(options, place, Told(once=status.update, often=status.update))
     last = 0.0
 
-    def say(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _EVERY or "of load left" not in text:
-            last = time.monotonic()
-            console.print(text, markup=False)
+    def once(text: str) -> None:
+        console.print(text, markup=False)
 
-    return run(options, place, say)
+    def often(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            once(text)
+
+    return run(options, place, Told(once=once, often=often))
 
 
 def document(ended: Ended) -> dict[str, object]:
@@ -107,6 +111,8 @@ def _show(console: Console, ended: Ended) -> None:
     console.print(table)
     for text in report.violations:
         console.print(f"violation: {text}", markup=False)
+    for text in ended.waiting:
+        console.print(f"    {text}", markup=False)
     console.print("exact or explained: every window" if report.right else f"{len(report.violations)} violations")
 
 

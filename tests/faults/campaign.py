@@ -18,7 +18,7 @@ from tests.faults.check import Disturbance, Evidence, Report, Setting, check
 from tests.faults.faults import plan
 from tests.faults.load import Ledger, Sensors
 from tests.faults.trial import Wanted
-from tests.faults.world import World
+from tests.faults.world import Role, World
 
 LOOK: Final = 2.0
 """Seconds between two looks at everybody."""
@@ -45,29 +45,50 @@ class Ended:
     report: Report
     seconds: float
     memory: Counter[str] = field(default_factory=Counter)
+    waiting: list[str] = field(default_factory=list)
+    """Where something is missing: what each role says that it waits for."""
 
 
-def run(options: Options, directory: Path, say: Callable[[str], None]) -> Ended:
-    """Run a campaign in a new directory, which keeps its logs. `say` is told how far it is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Who is told how far it is: `once` of each step, `often` of the numbers, every few seconds."""
+
+    once: Callable[[str], None]
+    often: Callable[[str], None]
+
+
+def run(options: Options, directory: Path, told: Told) -> Ended:
+    """Run a campaign in a new directory, which keeps its logs."""
     begun = time.monotonic()
     size = options.wanted.window
     windows = max(1, round(options.minutes * 60_000 / size))
-    say("starting the servers and all roles")
+    told.once("starting the servers and all roles")
     with World(directory, options.wanted, windows=windows) as world:
-        campaign = _Campaign(options, world, say)
+        campaign = _Campaign(options, world, told)
         report = campaign.run()
-    return Ended(options=options, report=report, seconds=time.monotonic() - begun, memory=campaign.memory)
+        waiting = [] if report.right else [_waits(role) for role in world.roles.values()]
+    seconds = time.monotonic() - begun
+    return Ended(options=options, report=report, seconds=seconds, memory=campaign.memory, waiting=waiting)
+
+
+def _waits(role: Role) -> str:
+    status = role.status()
+    windows = status.get("windows") or status.get("open_windows")
+    first = windows[0] if isinstance(windows, list) and windows else "none"
+    partitions = f", partitions {status['partitions']}" if "partitions" in status else ""
+    return f"{role.name}: {role.why_not_ready()}{partitions}; first open window: {first}"
 
 
 class _Campaign:
-    def __init__(self, options: Options, world: World, say: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, world: World, told: Told) -> None:
         self.memory: Counter[str] = Counter()
         self._options = options
         self._world = world
-        self._say = say
+        self._told = told
         self._ledger = Ledger()
         self._by_itself: list[str] = []
         self._outcomes = 0
+        self._due = (world.files.last - world.files.first) // options.wanted.window * len(AREAS)
 
     def run(self) -> Report:
         options, world = self._options, self._world
@@ -79,7 +100,9 @@ class _Campaign:
             ways=tuple(world.proxies),
         )
         begin = world.files.first / 1000
-        self._say(f"{len(faults)} faults are planned; the first window begins in {max(0.0, begin - time.time()):.0f} s")
+        self._told.once(
+            f"{len(faults)} faults are planned; the first window begins in {max(0.0, begin - time.time()):.0f} s"
+        )
         time.sleep(max(0.0, begin - time.time()))
         sensors = Sensors(
             self._ledger,
@@ -92,7 +115,7 @@ class _Campaign:
             while not (breaker.over and time.time() >= world.files.last / 1000):
                 self._look(breaker)
                 time.sleep(LOOK)
-            self._say("all is mended; waiting for the last windows")
+            self._told.once("all is mended")
             world.heal()
             self._wait(breaker, sensors)
         found = self._evidence(breaker.done)
@@ -105,18 +128,17 @@ class _Campaign:
     def _wait(self, breaker: Breaker, sensors: Sensors) -> None:
         """Wait until every cell has its outcome, or nothing has moved for longer than anybody may wait."""
         wanted = self._options.wanted
-        due = (self._world.files.last - self._world.files.first) // wanted.window * len(AREAS)
         # The longest way: the seal, a deadline for the manifests, one for the shares, each begun anew after trouble.
         patience = (wanted.window + wanted.lateness + 2 * wanted.deadline) / 1000 + SETTLE
         moved, before = time.monotonic(), -1
-        while self._outcomes < due or not sensors.done:
+        while self._outcomes < self._due or not sensors.done:
             self._look(breaker)
             self._outcomes = sum(row.kind == "outcome" for row in evidence.rows(self._world))
             state = self._outcomes + self._ledger.acknowledged
             if state > before:
                 moved, before = time.monotonic(), state
             elif time.monotonic() - moved > patience:
-                self._say(f"nothing has moved for {patience:.0f} s")
+                self._told.once(f"nothing has moved for {patience:.0f} s")
                 return
             time.sleep(LOOK)
         time.sleep(LOOK)  # a second outcome would come now
@@ -130,12 +152,11 @@ class _Campaign:
                 self._by_itself.append(f"{name} ended by itself\n{role.last_lines()}")
                 role.start()
         done = Counter("kills" if one.kind == "kill role" else "other faults" for one in breaker.done)
-        left = max(0.0, world.files.last / 1000 - time.time())
-        made, there = len(self._ledger.all()), self._ledger.acknowledged
-        outcomes = f", {self._outcomes} outcomes" if self._outcomes else ""
-        self._say(
-            f"{left:4.0f} s of load left: {done['kills']} kills, {done['other faults']} other faults, "
-            f"{made:,} readings, {there:,} acknowledged{outcomes}"
+        left = world.files.last / 1000 - time.time()
+        doing = f"{left:.0f} s of load left" if left > 0 else f"waiting: {self._outcomes} outcomes of {self._due}"
+        self._told.often(
+            f"{doing}; {done['kills']} kills, {done['other faults']} other faults, "
+            f"{len(self._ledger.all()):,} readings, {self._ledger.acknowledged:,} acknowledged"
         )
 
     def _setting(self) -> Setting:
