@@ -77,6 +77,8 @@ class Commit:
     dropped: int
     acks: tuple[Ack, ...]
     given_up: tuple[GivenUp, ...] = ()
+    noted: bool = False
+    """`late` or `dropped` is not what it was: their messages are acknowledged, so the count has to be durable too."""
 
     @property
     def writes(self) -> bool:
@@ -90,6 +92,7 @@ class Commit:
             or self.receipts
             or self.forgotten
             or self.given_up
+            or self.noted
         )
 
 

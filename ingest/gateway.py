@@ -119,6 +119,7 @@ class Gateway:
         self._secret = secret
         self._entropy = entropy
         self._late = kept.late
+        self._noted = (kept.late, kept.dropped)
         self._dropped = kept.dropped
         self._receipts = Receipts(secret=secret, kept=kept.receipts, now=book.heard)
         self._open: dict[int, _Open] = {}
@@ -250,6 +251,7 @@ class Gateway:
         acks: tuple[Ack, ...] = (),
         given_up: tuple[GivenUp, ...] = (),
     ) -> Commit:
+        before, self._noted = self._noted, (self._late, self._dropped)
         return Commit(
             outgoing=tuple(draft.outgoing),
             batches=tuple(draft.batches),
@@ -264,6 +266,7 @@ class Gateway:
             dropped=self._dropped,
             acks=acks,
             given_up=given_up,
+            noted=before != self._noted,
         )
 
     def _store(self, window: int, by_source: dict[int, list[Row]], draft: _Draft) -> None:

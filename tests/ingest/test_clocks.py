@@ -165,6 +165,54 @@ def test_a_day_that_comes_at_once_is_late_but_for_the_open_windows() -> None:
     assert made.sum_of("no2", window=START + 23 * HOUR) == (1, 1)
 
 
+def test_late_readings_are_counted_once_across_a_kill(tmp_path: Path) -> None:
+    """Their messages are acknowledged, so the count is durable before."""
+    made = Made(tmp_path, seals_by="wall", now=START)
+    made.now = START + HOUR + 10 * MINUTE
+    made.tick()
+    made.send("air/ring/Gucheng", {"time": at(START), "NO2": 1, "TEMP": 2})
+    commit = made.tick(flush=True)
+    assert commit is not None
+    assert [ack.mid for ack in commit.acks] == [1]
+    assert made.spool is not None
+    made.spool.close()
+    again = Made(tmp_path, seals_by="wall", now=made.now)
+    assert again.kept.late == 2
+    again.now = START + 2 * HOUR + 10 * MINUTE
+    again.tick()
+    assert again.sharder.seals[START + HOUR][1] == 2
+
+
+def test_a_clock_that_is_set_forgets_no_delivery() -> None:
+    """Readings without a time of their own: a message that is delivered again after a jump is still a repeat."""
+    made = Made(seals_by="wall", now=START)
+    made.send("now/Gucheng", b"21", mid=7)
+    made.tick(flush=True)
+    made.gateway.clock_set(5 * MINUTE)
+    made.now += 5 * MINUTE
+    made.send("now/Gucheng", b"22", mid=8)
+    made.tick(flush=True)
+    made.send("now/Gucheng", b"21", mid=7, dup=True)
+    made.tick(flush=True)
+    assert made.sum_of("no2") == (2, 43)
+    assert made.gateway.tally.repeats == 1
+
+
+def test_a_clock_that_is_set_is_no_silence() -> None:
+    """By event time silence ends the last windows; a clock that jumps is not silence."""
+    made = Made(seals_by="event")
+    for station in ("A", "B"):
+        made.send(f"air/ring/{station}", {"time": at(START), "NO2": 1, "TEMP": None})
+    made.flush()
+    made.gateway.clock_set(HOUR)
+    made.now += HOUR
+    made.tick()
+    assert not made.sharder.seals
+    made.now += made.config.clock.idle_after
+    made.tick()
+    assert set(made.sharder.seals) == {START}
+
+
 # -- the gateway's own clock ----------------------------------------------------------------------------------
 
 
