@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,8 @@ from sotto.init import AREAS, MEMBERS
 from tests.faults import evidence
 from tests.faults.breaker import Breaker
 from tests.faults.check import Disturbance, Evidence, Report, Setting, check
-from tests.faults.faults import plan
-from tests.faults.load import Ledger, Sensors
+from tests.faults.faults import Fault, plan
+from tests.faults.load import Ledger, Sensors, wall
 from tests.faults.trial import Wanted
 from tests.faults.world import Role, World
 
@@ -50,6 +50,23 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Event time by the wall clock: at `begin` it is `first` (both in milliseconds), then `speed` times as fast."""
+
+    first: int
+    begin: int
+    speed: float = 1.0
+
+    def now(self) -> int:
+        """Return the event time."""
+        return self.first + round((wall() - self.begin) * self.speed)
+
+    def left(self, last: int) -> float:
+        """Return how many seconds of the wall clock are left until an event time."""
+        return (self.begin - wall() + (last - self.first) / self.speed) / 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """Who is told how far it is: `once` of each step, `often` of the numbers, every few seconds."""
 
@@ -64,7 +81,14 @@ def run(options: Options, directory: Path, told: Told) -> Ended:
     windows = max(1, round(options.minutes * 60_000 / size))
     told.once("starting the servers and all roles")
     with World(directory, options.wanted, windows=windows) as world:
-        campaign = _Campaign(options, world, told)
+        faults = plan(
+            seed=options.seed,
+            minutes=options.minutes,
+            kills=options.kills,
+            roles=tuple(world.roles),
+            ways=tuple(world.proxies),
+        )
+        campaign = Campaign(options, world, told, faults=faults)
         report = campaign.run()
         waiting = [] if report.right else [_waits(role) for role in world.roles.values()]
     seconds = time.monotonic() - begun
@@ -79,9 +103,24 @@ def _waits(role: Role) -> str:
     return f"{role.name}: {role.why_not_ready()}{partitions}; first open window: {first}"
 
 
-class _Campaign:
-    def __init__(self, options: Options, world: World, told: Told) -> None:
+class Campaign:
+    """Load and faults on a world that has started. `watch` is called every few seconds while there is load."""
+
+    def __init__(
+        self,
+        options: Options,
+        world: World,
+        told: Told,
+        *,
+        faults: Sequence[Fault],
+        pace: Pace | None = None,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
         self.memory: Counter[str] = Counter()
+        self.found: Evidence
+        self._faults = faults
+        self._pace = pace or Pace(first=world.files.first, begin=world.files.first)
+        self._watch = watch
         self._options = options
         self._world = world
         self._told = told
@@ -91,17 +130,10 @@ class _Campaign:
         self._due = (world.files.last - world.files.first) // options.wanted.window * len(AREAS)
 
     def run(self) -> Report:
-        options, world = self._options, self._world
-        faults = plan(
-            seed=options.seed,
-            minutes=options.minutes,
-            kills=options.kills,
-            roles=tuple(world.roles),
-            ways=tuple(world.proxies),
-        )
-        begin = world.files.first / 1000
+        """Run it until every cell has its outcome, and say how it ended; `found` has what there is to see."""
+        options, world, begin = self._options, self._world, self._pace.begin / 1000
         self._told.once(
-            f"{len(faults)} faults are planned; the first window begins in {max(0.0, begin - time.time()):.0f} s"
+            f"{len(self._faults)} faults are planned; the first window begins in {max(0.0, begin - time.time()):.0f} s"
         )
         time.sleep(max(0.0, begin - time.time()))
         sensors = Sensors(
@@ -110,15 +142,17 @@ class _Campaign:
             rate=options.rate,
             address=world.sensors_mqtt,
             last=world.files.last,
+            clock=self._pace.now,
         )
-        with Breaker(world, faults, begin=begin) as breaker, sensors:
-            while not (breaker.over and time.time() >= world.files.last / 1000):
+        with Breaker(world, self._faults, begin=begin) as breaker, sensors:
+            while not (breaker.over and self._pace.left(world.files.last) <= 0):
                 self._look(breaker)
+                self._watch()
                 time.sleep(LOOK)
             self._told.once("all is mended")
             world.heal()
             self._wait(breaker, sensors)
-        found = self._evidence(breaker.done)
+        self.found = found = self._evidence(breaker.done)
         report = check(self._setting(), found)
         report.violations += [f"not broken or mended as planned: {text}" for text in breaker.failures]
         report.violations += self._by_itself
@@ -152,7 +186,7 @@ class _Campaign:
                 self._by_itself.append(f"{name} ended by itself\n{role.last_lines()}")
                 role.start()
         done = Counter("kills" if one.kind == "kill role" else "other faults" for one in breaker.done)
-        left = world.files.last / 1000 - time.time()
+        left = self._pace.left(world.files.last)
         doing = f"{left:.0f} s of load left" if left > 0 else f"waiting: {self._outcomes} outcomes of {self._due}"
         self._told.often(
             f"{doing}; {done['kills']} kills, {done['other faults']} other faults, "

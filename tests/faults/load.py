@@ -26,6 +26,11 @@ AGAIN: Final = 4.0
 _TURN: Final = 0.02
 
 
+def wall() -> int:
+    """Return milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(slots=True, kw_only=True)
 class Reading:
     """One reading. `time` is milliseconds; `acknowledged` too, None as long as nobody has vouched for it."""
@@ -73,8 +78,17 @@ class Sensors:
     `rate` is readings a second over all of them, and may be changed at any time.
     """
 
-    def __init__(self, ledger: Ledger, *, seed: int, rate: float, address: tuple[str, int], last: int) -> None:
-        """Make readings until `last` (milliseconds since 1970, exclusive)."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        seed: int,
+        rate: float,
+        address: tuple[str, int],
+        last: int,
+        clock: Callable[[], int] = wall,
+    ) -> None:
+        """Make readings until `last` (milliseconds since 1970, exclusive) by `clock`, which is event time."""
         self.rate = rate
         self._stop = threading.Event()
         self._threads = [
@@ -87,6 +101,7 @@ class Sensors:
                     chance=random.Random(f"{seed}/{member.organisation}"),
                     address=address,
                     last=last,
+                    clock=clock,
                     per_second=lambda: self.rate / len(MEMBERS),
                     stop=self._stop,
                 )
@@ -122,6 +137,7 @@ class _Organisation:
         chance: random.Random,
         address: tuple[str, int],
         last: int,
+        clock: Callable[[], int],
         per_second: Callable[[], float],
         stop: threading.Event,
     ) -> None:
@@ -131,6 +147,7 @@ class _Organisation:
         self._chance = chance
         self._address = address
         self._last = last
+        self._clock = clock
         self._per_second = per_second
         self._stop = stop
         self._acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -146,7 +163,7 @@ class _Organisation:
             areas = self._areas()
             due = time.monotonic()
             while not self._stop.is_set():
-                now = time.time_ns() // 1_000_000
+                now = self._clock()
                 if now >= self._last and not self._open:
                     break
                 while due <= time.monotonic() and now < self._last:
@@ -169,7 +186,7 @@ class _Organisation:
             gateway=self._gateway,
             area=area,
             sensor=f"{self.organisation}-{area}",
-            time=time.time_ns() // 1_000_000,
+            time=self._clock(),
             value=self._chance.randint(0, LARGEST),
         )
         self._ledger.add(reading)
@@ -192,7 +209,7 @@ class _Organisation:
         while not self._acknowledged.empty():
             reading = self._waiting.pop(self._acknowledged.get(), None)
             if reading is not None and reading.acknowledged is None:
-                reading.acknowledged = time.time_ns() // 1_000_000
+                reading.acknowledged = wall()
                 del self._open[reading.value]
 
     def _connect(self) -> paho.Client:
