@@ -30,6 +30,7 @@ class Breaker:
         self._begin = begin
         self._lock = threading.Lock()
         self._held: set[str] = set()
+        self._turns: dict[str, threading.Lock] = {fault.target: threading.Lock() for fault in plan}
         self._stop = threading.Event()
         self._faults: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="breaker", daemon=True)
@@ -63,6 +64,11 @@ class Breaker:
             thread.start()
 
     def _commit(self, fault: Fault) -> None:
+        # Kafka may need half a minute to come back: its next fault waits for that.
+        with self._turns[fault.target]:
+            self._break_and_mend(fault)
+
+    def _break_and_mend(self, fault: Fault) -> None:
         begun = _now()
         try:
             with self._holding(fault.target):
