@@ -16,6 +16,8 @@ Document = Mapping[str, Any]
 
 _MOST_NAMED: Final = 5
 _MOST_OPEN: Final = 20
+_MOST_ENDED: Final = 6
+_LATELY: Final = 10_000
 _NUMBERS: Final = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
@@ -74,7 +76,7 @@ class _Report:
             yield f"and {len(windows) - _MOST_OPEN} windows after these"
         if not windows:
             yield "no window is open"
-        for one in reversed(recent):
+        for one in reversed(recent[-_MOST_ENDED:]):
             yield f"{self._at(one['window'])}  {self._ended(one)}"
         for window in document.get("parked", [])[:_MOST_NAMED]:
             yield f"{self._at(window)}  lies too far ahead of this clock: it is looked at when its time comes"
@@ -159,7 +161,7 @@ class _Report:
             yield f"{self._at(one['window'])}  open: {_count(one['readings'], 'reading')}{when}"
         if not document["windows"]:
             yield "no window has readings"
-        for one in reversed(document["sealed"]):
+        for one in reversed(document["sealed"][-_MOST_ENDED:]):
             words = [_count(one["readings"], "reading"), _count(one["gaps"], "gap")]
             words += [f"{one[word]} {word}" for word in ("late", "dropped", "refused") if one.get(word)]
             cold = " (cold: it does not count, this gateway began after it)" if one["cold"] else ""
@@ -180,7 +182,7 @@ class _Report:
     def sink(self) -> Iterator[str]:
         """A sink's page: what was written last, and how far it is behind."""
         document = self._document
-        for one in reversed(document["recent"]):
+        for one in reversed(document["recent"][-_MOST_ENDED:]):
             hidden = sum(one["suppressed"].values())
             why = ", ".join(reason_of(reason).short for reason in one["suppressed"])
             said = f"written: {_count(one['points'], 'point')}, {hidden} suppressed{f' ({why})' if why else ''}"
@@ -214,6 +216,8 @@ class _Report:
 
 def _gateway(one: Document) -> str:
     silent = "not heard yet" if one["silent_ms"] is None else f"silent {in_words(one['silent_ms'])}"
+    if one["silent_ms"] is not None and one["silent_ms"] < _LATELY:
+        silent = "heard just now"
     return f"{one['name']} ({'incomplete, ' if one['state'] == 'incomplete' else ''}{silent})"
 
 

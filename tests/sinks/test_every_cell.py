@@ -113,7 +113,8 @@ def check_influx(writes: list[Rows], due: set[tuple[int, str, str]]) -> None:
     values: set[tuple[int, str, str]] = set()
     for rows in writes:
         for point, _ in points_of(rows, "air", now=0):
-            key = point.to_line_protocol().split(" ")[0]
+            line: str = point.to_line_protocol()  # type: ignore[no-untyped-call]  # influxdb-client has no types
+            key = line.split(" ", maxsplit=1)[0]
             tags = dict(tag.split("=") for tag in key.split(",")[1:])
             if key.startswith("air_outcome,"):
                 outcomes.add((rows.window_start, tuple(sorted(tags.items()))))
