@@ -12,7 +12,6 @@ from typing import Literal
 import structlog
 from prometheus_client import CollectorRegistry
 
-from ingest import clock
 from ingest.commit import Kept
 from ingest.config import GatewayFile
 from ingest.decode import Decoders, SourceDecoder
@@ -39,6 +38,7 @@ from protocol.task import Task
 from protocol.topics import Topics
 from protocol.units import iso
 from protocol.windows import start_of
+from runtime import clock
 from runtime.files import load
 from runtime.keyfiles import read_cards, read_key
 from runtime.logs import configure

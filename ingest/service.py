@@ -356,7 +356,6 @@ class Service:
         kafka = self._watch.kafka
         if kafka is not None:
             self._metrics.clock_offset.set((wall - kafka) / 1000)
-        self._metrics.clock_synchronised.set(self._kernel is not False)
         right = self._watch.right or not self._limits.require_sync
         if not right and answer is not None and monotonic - self._asked >= _ASK:
             self._asked = monotonic

@@ -18,6 +18,7 @@ from protocol.identity import format_identity
 from protocol.keys import KeyFile
 from protocol.roster import Roster
 from protocol.task import Task
+from runtime.clock import synchronised
 from sotto.extras import needs
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ def sources(file: GatewayFile, task: Task, roster: Roster, *, where: str) -> str
 
 def clock(*, needed: bool) -> str:
     """Check that the system clock is set by NTP or the like."""
-    from ingest.clock import synchronised  # noqa: PLC0415  plain Python, in every installation
-
     state = synchronised()
     if state:
         return "synchronised"

@@ -113,6 +113,9 @@ class CollectorMetrics:
             ["topic", "reason"],
             registry=registry,
         )
+        self.clock_offset = Gauge(
+            "sotto_clock_offset_seconds", "This clock against Kafka's, by the records read lately", registry=registry
+        )
         self.cells = Counter("sotto_collector_cells", "Cells with an outcome", ["outcome", "reason"], registry=registry)
         self.waiting = Gauge("sotto_collector_windows_waiting", "Windows without an outcome", registry=registry)
         self.oldest_waiting = Gauge(
