@@ -75,7 +75,8 @@ LISTED = {
         "last_point_timestamp_seconds",
     },
 }
-"""By role, without `sotto_ROLE_`. Of the list there are not: the expiry of certificates, and the time of sealing keys (a key file holds none)."""
+"""By role, without `sotto_ROLE_`. Of the list there are not: the expiry of certificates, and the time of
+sealing keys (a key file holds none)."""
 
 MORE = {
     "gateway": {"sotto_clock_offset_seconds", "sotto_clock_synchronised"},
