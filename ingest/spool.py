@@ -8,11 +8,14 @@ sealed. It holds no reading and no key of a segment. What an open window leaves 
 
 from __future__ import annotations
 
+import hmac
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,8 @@ from ingest.shard import SegmentState
 from ingest.spool_file import SpoolFile
 from protocol.batch import Epoch
 from protocol.derive import derive
+
+_BOOK: Final = ("following", "contributes_from", "late", "dropped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,11 @@ class Spool:
         self._db, self._outbox = self._file.db, self._file.outbox
         self._guard = self._file.guard
         self._secret = secret
+        self._check_key = derive(secret, tag="spool check", context=b"")
         self._sealed_counts: dict[int, SealedCounts] = {}
+        self._batches: Counter[int] = Counter()
+        """How many batches of each open window are stored."""
+        self._book: dict[str, int] = {}
         self._counting = threading.Lock()
         self._sending = threading.Lock()
         # SQLite has one writer; who waits here goes on at once, who waits in SQLite sleeps and looks again.
@@ -81,10 +90,11 @@ class Spool:
             if self._db.execute("SELECT count(*) FROM epochs").fetchone() == (0,):
                 return Kept(cold=True)
             windows = {}
+            self._load_book()
             query = "SELECT window, salt, gaps, refused, given_up FROM windows"
             for window, salt, gaps, refused, given_up in self._db.execute(query).fetchall():
                 self._sealed_counts[window] = SealedCounts(secret=self._secret, salt=salt, window=window)
-                segments, rows, fingerprints = self._batches(window)
+                segments, rows, fingerprints = self._kept_batches(window)
                 windows[window] = KeptWindow(
                     salt=salt,
                     fingerprints=fingerprints,
@@ -94,18 +104,41 @@ class Spool:
                     refused=refused,
                     given_up=bool(given_up),
                 )
-            meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+            book = self._book
             return Kept(
-                cold="following" not in meta and not windows,
-                following=meta.get("following"),
-                contributes_from=meta.get("contributes_from"),
-                late=meta.get("late", 0),
-                dropped=meta.get("dropped", 0),
+                cold="following" not in book and not windows,
+                following=book.get("following"),
+                contributes_from=book.get("contributes_from"),
+                late=book.get("late", 0),
+                dropped=book.get("dropped", 0),
                 windows=windows,
                 receipts=dict(self._db.execute("SELECT mid, mac FROM receipts").fetchall()),
             )
 
-    def _batches(self, window: int) -> tuple[tuple[SegmentState, ...], NDArray[np.int64], bytes]:
+    def _load_book(self) -> None:
+        """Read what is known of the windows. One bit that flipped in a page of SQLite's own can hide a whole table."""
+        found = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+        self._book = {name: found[name] for name in _BOOK if name in found}
+        stored = "SELECT window, 0 FROM windows UNION ALL SELECT window, count(*) FROM batches GROUP BY window"
+        self._batches = Counter()
+        for window, number in self._db.execute(stored):
+            self._batches[window] += number
+        known = bool(self._book or self._batches)
+        if found.get("check", not known) not in (True, self._check(self._book, self._batches)):
+            raise damaged(self._file.path)
+
+    def _check(self, book: Mapping[str, int], batches: Mapping[int, int]) -> bytes:
+        content = repr((sorted(book.items()), sorted(batches.items())))
+        return hmac.digest(self._check_key, content.encode(), "sha256")
+
+    def _store_book(self, book: Mapping[str, int | None], batches: Counter[int]) -> dict[str, int]:
+        """Write what a restart has to know beside the windows themselves, with a check over both."""
+        new = self._book | {name: value for name, value in book.items() if value is not None}
+        rows = [*new.items(), ("check", self._check(new, batches))]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        return new
+
+    def _kept_batches(self, window: int) -> tuple[tuple[SegmentState, ...], NDArray[np.int64], bytes]:
         """Return an open window's segments, its rows by cell, and its fingerprints."""
         rows, fingerprints = np.zeros(0, dtype=np.int64), []
         cores: dict[Epoch, list[bytes]] = {}
@@ -123,6 +156,8 @@ class Spool:
                 rows = np.pad(rows, (0, len(counts) - len(rows)))
             rows[: len(counts)] += counts
             fingerprints.append(prints)
+        if len(fingerprints) != self._batches[window]:
+            raise damaged(self._file.path)
         segments = tuple(
             SegmentState(epoch=epoch, batches=len(found), cores=b"".join(found)) for epoch, found in cores.items()
         )
@@ -147,20 +182,25 @@ class Spool:
             self._store_sealed(commit)
             self._db.executemany("DELETE FROM receipts WHERE mid = ?", [(mid,) for mid in commit.forgotten])
             self._db.executemany("INSERT OR REPLACE INTO receipts VALUES (?, ?)", commit.receipts)
-            meta = {
-                "following": commit.following,
-                "contributes_from": commit.contributes_from,
-                "late": commit.late,
-                "dropped": commit.dropped,
-            }
-            self._db.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", [item for item in meta.items() if item[1] is not None]
-            )
+            batches = self._batches_after(commit)
+            book = self._store_book({name: getattr(commit, name) for name in _BOOK}, batches)
+        self._batches, self._book = batches, book
         self._sealed_counts.update(boxes)
         for sealed in commit.sealed:
             self._sealed_counts.pop(sealed.window, None)
         with self._counting:
             self._bytes += sum(len(out.value) for out in commit.outgoing) - freed
+
+    def _batches_after(self, commit: Commit) -> Counter[int]:
+        after = self._batches.copy()
+        after.update(dict.fromkeys((window for window, _ in commit.salts), 0))
+        after.update(mark.window for mark in commit.batches)
+        for one in commit.given_up:
+            if one.window in after:
+                after[one.window] = 0
+        for sealed in commit.sealed:
+            after.pop(sealed.window, None)
+        return after
 
     def _store_open(self, commit: Commit, epoch: int, boxes: Mapping[int, SealedCounts]) -> None:
         """Store what open windows have learnt."""
@@ -214,9 +254,8 @@ class Spool:
     def begin_book(self, following: int | None, contributes_from: int | None) -> None:
         """Store where a cold gateway begins, so that a restart within its first window does not move it."""
         with self._guard(), self._writing, self._db:
-            for key, value in (("following", following), ("contributes_from", contributes_from)):
-                if value is not None:
-                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            book = self._store_book({"following": following, "contributes_from": contributes_from}, self._batches)
+        self._book = book
 
     def oldest(self) -> Waiting | None:
         """Return the window of the oldest batch that Kafka has not confirmed."""
