@@ -168,7 +168,9 @@ class _Report:
             yield f"{self._at(one['window'])}  sealed: {', '.join(words)}{cold}"
         spool = document["spool"]
         oldest = "" if spool["oldest_ms"] is None else f", oldest {in_words(spool['oldest_ms'])}"
-        yield f"spool: {in_bytes(spool['bytes'])} of {in_bytes(spool['limit_bytes'])}{oldest}"
+        full = "" if spool["full"] is None else f", reading from MQTT has stopped: {spool['full']}"
+        dropped = f", {_count(spool['dropped'], 'reading')} dropped since the start" if spool["dropped"] else ""
+        yield f"spool: {in_bytes(spool['bytes'])} of {in_bytes(spool['limit_bytes'])}{oldest}{full}{dropped}"
         yield "servers: " + ", ".join(_link(name, document[name]) for name in ("mqtt", "kafka") if name in document)
         if document["refused"]:
             reasons = ", ".join(f"{reason} {number}" for reason, number in document["refused"].items())
