@@ -9,7 +9,7 @@ Whatever it has in memory comes back by reading its two topics from what it has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot, Terminal
 from streams.assembly import Assembly
 from streams.due import DueWindows
 from streams.policy import agreement_of, judge
+from streams.waiting import waiting
 
 SealShare = Callable[[SharePayload, int, bytes], tuple[bytes, bytes]]
 """(payload, window, digest of the agreed set) -> (id of the collector's key, sealed bytes)."""
@@ -387,34 +388,20 @@ class Root:
             "floor": self._floor(),
             "quorum_floor": self.agreement.over,
             "parked": sorted(parked),
-            "windows": [self._window_status(window, state, now) for window, state in sorted(self._open.items())],
+            "windows": [self._waiting(window, state, now) for window, state in sorted(self._open.items())],
         }
 
-    def _window_status(self, window: int, state: _Open, now: int) -> dict[str, Any]:
+    def _waiting(self, window: int, state: _Open, now: int) -> dict[str, Any]:
         ballot = self.agreement.ballot(window) or Ballot()
-        assembly = self._assemblies.get(window)
-        states = {name: assembly.state(name) if assembly else "silent" for name in self._roster.gateways}
-        there: Mapping[int, object] = ballot.manifests if ballot.agreed is None else ballot.shares
-        waited: Sequence[str] = ()
-        if ballot.agreed is None and self.party not in ballot.manifests:
-            waited = [name for name, known in states.items() if known in ("silent", "incomplete")]
-        deadline = self._phase_deadline(window, state, ballot.phase)
-        ends = self._calm is not None and (bool(waited) or self.agreement.rules.close_by is not None)
-        return {
-            "window": window,
-            "waits_for": "gateways" if waited else ("manifests" if ballot.agreed is None else "aggregate_shares"),
-            "gateways": [
-                {"name": name, "state": states[name], "silent_ms": self._silence(name, now)} for name in waited
-            ],
-            "faults": [{"name": fault.gateway, "reason": fault.reason} for fault in assembly.faults()]
-            if assembly
-            else [],
-            "parties": [self._task.party_names[p] for p in range(len(self._task.party_names)) if p not in there],
-            "complete": sum(known == "complete" for known in states.values()),
-            "goes_on_without_in_ms": max(0, deadline - now) if ends else None,
-            "gives_up_in_ms": max(0, self._give_up_at(window, state) - now),
-        }
-
-    def _silence(self, gateway: str, now: int) -> int | None:
-        heard = self._gateway_heard.get(gateway)
-        return None if heard is None else max(0, now - heard)
+        return waiting(
+            window,
+            task=self._task,
+            roster=self._roster,
+            party=self.party,
+            rules=self.agreement.rules,
+            ballot=ballot,
+            assembly=self._assemblies.get(window),
+            silent={name: max(0, now - heard) for name, heard in self._gateway_heard.items()},
+            goes_on=max(0, self._phase_deadline(window, state, ballot.phase) - now) if self._calm is not None else None,
+            gives_up=max(0, self._give_up_at(window, state) - now),
+        )
