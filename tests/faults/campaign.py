@@ -118,6 +118,8 @@ class Campaign:
     ) -> None:
         self.memory: Counter[str] = Counter()
         self.found: Evidence
+        self.troubles: list[str]
+        """What went wrong outside of all windows."""
         self._faults = faults
         self._pace = pace or Pace(first=world.files.first, begin=world.files.first)
         self._watch = watch
@@ -153,9 +155,9 @@ class Campaign:
             world.heal()
             self._wait(breaker, sensors)
         self.found = found = self._evidence(breaker.done)
-        report = check(self._setting(), found)
-        report.violations += [f"not broken or mended as planned: {text}" for text in breaker.failures]
-        report.violations += self._by_itself
+        report = check(self.setting, found)
+        self.troubles = [f"not broken or mended as planned: {text}" for text in breaker.failures] + self._by_itself
+        report.violations += self.troubles
         self._keep(found)
         return report
 
@@ -193,7 +195,9 @@ class Campaign:
             f"{len(self._ledger.all()):,} readings, {self._ledger.acknowledged:,} acknowledged"
         )
 
-    def _setting(self) -> Setting:
+    @property
+    def setting(self) -> Setting:
+        """What was agreed, for the check."""
         wanted, files = self._options.wanted, self._world.files
         return Setting(
             first=files.first,
@@ -204,6 +208,7 @@ class Campaign:
             areas=AREAS,
             organisation={member.gateway: member.organisation for member in MEMBERS},
             parties=files.task.party_names,
+            verifies=wanted.scheme == "replicated",
         )
 
     def _evidence(self, disturbances: list[Disturbance]) -> Evidence:

@@ -31,6 +31,8 @@ class Setting:
     areas: tuple[str, ...]
     organisation: Mapping[str, str]
     parties: tuple[str, ...]
+    verifies: bool = True
+    """Whether the scheme can tell a wrong share, so that results are verified when all parties are there."""
     min_organisations: int = 3
     most_absent: int = 1
     """Organisations that may be missing from a window that is released."""
@@ -193,12 +195,14 @@ class _Check:
         if not suppressed:
             for party in silent:
                 self._unheard(window, party, released)
+            if released.verified != (self._setting.verifies and not silent):
+                self._wrong(f"{self._name(window)}: verified is {released.verified}, with {released.parties}")
         if len(self._report.violations) > before:
             self._report.windows["wrong"] += 1
         elif suppressed:
             self._report.windows["suppressed: " + ", ".join(sorted(suppressed))] += 1
         else:
-            kind = "exact" if released.verified else "exact, unverified"
+            kind = "exact, unverified" if self._setting.verifies and not released.verified else "exact"
             absent = len(self._setting.organisation) - len(released.late)
             self._report.windows[f"{kind}, without {absent} of the gateways" if absent else kind] += 1
 

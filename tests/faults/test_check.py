@@ -262,6 +262,17 @@ def test_a_silent_party_needs_a_reason() -> None:
     assert report.windows["exact, unverified"] == 3
 
 
+def test_verified_means_that_all_parties_were_there() -> None:
+    """Neither more nor less; a scheme that cannot verify says so in every window, and is exact all the same."""
+    good = _good()
+    without = replace(good, released=[replace(one, verified=False) for one in good.released])
+    assert "verified is False" in check(SETTING, without).violations[0]
+    assert check(replace(SETTING, verifies=False), without).windows == Counter({"exact": 3})
+    disturbed = [_fault("b", WINDOW - 9_000, WINDOW + 30_000)]
+    two = replace(good, released=[replace(one, parties=("a", "c")) for one in good.released], disturbances=disturbed)
+    assert "verified is True" in check(SETTING, two).violations[0]
+
+
 def test_late_readings_are_missing_with_the_word_of_their_gateway_only() -> None:
     """And only as many as it says."""
     good = _good()
