@@ -130,9 +130,10 @@ class Device:
 
     def store(self, *, hold: bool = False, flush: bool = True) -> bool:
         """Turn what was collected into a commit, and store it."""
-        if self.gateway is None:
+        gateway = self.gateway
+        if gateway is None or (hold and not gateway.unacknowledged):
             return False
-        commit = self.gateway.tick(self.now, hold=hold, flush=flush)
+        commit = gateway.tick(self.now, hold=hold, flush=flush and gateway.unacknowledged > 0)
         if commit is None:
             return False
         self.disk.commit(commit, epoch=self._epoch)

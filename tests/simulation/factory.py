@@ -11,7 +11,7 @@ from ingest.commit import Kept
 from ingest.gateway import Gateway
 from ingest.shard import Outgoing, Rows, SegmentKey, SegmentState, Sharder
 from ingest.windows import WindowBook, WindowRules
-from protocol.batch import Epoch, Place, SealCore, ShareRecord, _statement, decode_record
+from protocol.batch import Core, Epoch, Place, SealCore, ShareRecord, _statement, decode_record
 from protocol.body import SealNotes
 from protocol.contribution import Contribution
 from protocol.errors import WireError
@@ -21,8 +21,6 @@ from streams.collector import Collector
 from streams.leaf import Leaf
 from streams.root import Root
 from tests.simulation.setting import Setting
-
-MOST_REMEMBERED = 20_000
 
 
 class Ledger:
@@ -55,6 +53,16 @@ class Stamp:
         return hashlib.blake2b(statement, key=self._key).digest()
 
 
+class OpenCard:
+    """Stands in for a party's card: nothing is sealed to it."""
+
+    def __init__(self, key_id: bytes) -> None:
+        self.key_id = key_id
+
+    def public_key(self) -> None:
+        """There is none."""
+
+
 class Openly:
     """Stands in for a party's keys: an encapsulation holds its secret in clear."""
 
@@ -77,15 +85,14 @@ class OpenSharder(Sharder):
             task=trial.task,
             roster=trial.roster,
             key=_stamped(setting, name),
-            cards=trial.cards,
+            cards=_cards(setting),
             entropy=bytes,
             epoch=epoch,
         )
         self._memo = setting.sealed
         self._id = (name, epoch)
         self._ledger = ledger
-        if len(self._memo) > MOST_REMEMBERED:
-            self._memo.clear()
+        self._cores = setting.cores
 
     def encapsulate(self, place: Place, party: int, secret: bytes) -> SegmentKey:
         del place, party
@@ -96,6 +103,7 @@ class OpenSharder(Sharder):
         found: Any = self._memo.get(key)
         if found is None:
             found = self._memo[key] = super().batch(window=window, rows=rows, sequence=sequence)
+            self._known(found[0])
         self._ledger.batches[found[1]] = tuple(rows.units.tolist())
         return found
 
@@ -119,11 +127,25 @@ class OpenSharder(Sharder):
         found: Any = self._memo.get(key)
         if found is None:
             outgoing = super().seal(window=window, segments=segments, sealed_at=sealed_at, notes=notes, cold=cold)
-            core = decode_record(outgoing[0].value).core
+            core = self._known(outgoing)
             assert isinstance(core, SealCore)
             found = self._memo[key] = outgoing, core.contribution
         self._ledger.sealed(self._id[0], window, found[1], b"".join(state.cores for state in segments), cold=cold)
         return list(found[0])
+
+    def _known(self, outgoing: list[Outgoing]) -> Core:
+        """Remember the core, which is the same in the records of all parties."""
+        core = decode_record(outgoing[0].value).core
+        self._cores.update((out.value, core) for out in outgoing)
+        return core
+
+
+def _cards(setting: Setting) -> Any:
+    cards: Any = setting.opened.get("cards")
+    if cards is None:
+        parties = setting.trial.task.party_names
+        cards = setting.opened["cards"] = {name: OpenCard(setting.trial.cards[name].key_id) for name in parties}
+    return cards
 
 
 def _stamped(setting: Setting, name: str) -> KeyFile:
@@ -150,8 +172,6 @@ class Leafs:
         """Return window and contribution of a record, None where it is refused."""
         key = (party, value, partition)
         if key not in self._memo:
-            if len(self._memo) > MOST_REMEMBERED:
-                self._memo.clear()
             try:
                 place, contribution, _ = self._leafs[party].read(value, partition=partition)
                 self._memo[key] = (place.window, contribution)

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from protocol.batch import BatchCore, SealCore, decode_record
+from protocol.batch import BatchCore, Core, SealCore
 from protocol.control import AggregateShare, GiveUp, Manifest, Outcome
-from protocol.errors import WireError
 from streams.collector import Published
 from streams.policy import agreement_of
 from tests.simulation.liar import Liar
@@ -113,16 +112,17 @@ class Oracle:
         if worker.now < record.window + HOUR + GIVE_UP:
             raise Violation(f"party {record.party} gives {self._name(record.window)} up too early")
 
-    def _records(self, party: int, name: str, window: int, end: int | None) -> list[BatchCore | SealCore]:
-        found = []
+    def _records(self, party: int, name: str, window: int, end: int | None) -> list[Core]:
+        found: list[Core] = []
+        cores = self.world.setting.cores
         for value in self.world.shares[party][self.world.setting.lane[name, window]].records[:end]:
-            core = _core(self.world.setting.opened, value)
+            core = cores.get(value)
             if core is not None and core.place.gateway == name and core.place.window == window:
                 found.append(core)
         return found
 
     @staticmethod
-    def _whole(records: list[BatchCore | SealCore]) -> bool:
+    def _whole(records: list[Core]) -> bool:
         seals = {core.contribution: core for core in records if isinstance(core, SealCore)}
         if len(seals) != 1:
             return False
@@ -192,11 +192,12 @@ class Oracle:
 
     def _check_lanes(self) -> None:
         """Each epoch's batches have numbers without holes, in order, and its seal comes after them."""
+        cores = self.world.setting.cores
         for party, lanes in enumerate(self.world.shares):
             for lane in lanes:
                 following: Counter[tuple[object, int]] = Counter()
                 for value in lane.records:
-                    core = _core(self.world.setting.opened, value)
+                    core = cores.get(value)
                     if isinstance(core, BatchCore):
                         key = (core.place.epoch, core.place.window)
                         if core.sequence > following[key]:
@@ -286,14 +287,3 @@ class Oracle:
                 if times != expected[reading.value]:
                     told.append(f"{reading} counts {times} times instead of {expected[reading.value]}")
         return f"{cell.count} readings instead of {len(values)}; " + ("; ".join(told[:4]) or "the total is garbage")
-
-
-def _core(memo: dict[object, object], value: bytes) -> Any:
-    """Return the core of a record of shares, remembered."""
-    key = ("core", value)
-    if key not in memo:
-        try:
-            memo[key] = decode_record(value).core
-        except WireError:
-            memo[key] = None
-    return memo[key]

@@ -40,6 +40,7 @@ def draw(seed: int, kind: str | None = None) -> tuple[str, list[Action]]:
 def run(kind: str, actions: Sequence[Action], parts: Parts = PRODUCTION) -> Run:
     """Run a schedule and then the fair end. Never raises: an exception of the code under test is a violation too."""
     setting = setting_of(kind)
+    setting.forget()
     world = World(setting, parts)
     trace: list[Action] = []
     limit = setting.kind.steps

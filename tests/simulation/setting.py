@@ -11,6 +11,7 @@ from pathlib import Path
 from ingest.config import BatchSection, ClockSection, GatewayFile
 from ingest.decode import Decoders, SourceDecoder
 from mpc_ops.schemes import Scheme, scheme
+from protocol.batch import Core
 from protocol.roster import Cell
 from protocol.topics import partition_of_segment, partition_of_window
 from runtime.files import loads
@@ -21,6 +22,7 @@ DAY = 24 * HOUR
 LATENESS = 10 * MINUTE
 DEADLINE = 15 * MINUTE
 GIVE_UP = 4 * HOUR
+MOST_REMEMBERED = 30_000
 
 _FILE = """
 format = 1
@@ -145,8 +147,16 @@ class Setting:
     place: dict[int, int]
     """Window -> partition of contributions and control."""
     sealed: dict[object, object] = field(default_factory=dict, repr=False)
+    cores: dict[bytes, Core] = field(default_factory=dict, repr=False)
     opened: dict[object, object] = field(default_factory=dict, repr=False)
     menus: dict[int, object] = field(default_factory=dict, repr=False)
+
+    def forget(self) -> None:
+        """Drop what is remembered when it has become too much; between two schedules only."""
+        if len(self.sealed) > MOST_REMEMBERED:
+            self.sealed.clear()
+            self.cores.clear()
+            self.opened.clear()
 
     def number(self, window: int) -> int:
         """How people call a window."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ingest.gateway import Gateway
@@ -52,6 +53,13 @@ class Log:
 
     def append(self, record: Any) -> None:
         self.records.append(record)
+
+
+@cache
+def _split(name: str) -> tuple[str, str]:
+    """Return the method that knows a step, and how it calls it."""
+    who, _, what = name.partition(": ")
+    return f"_{who}", what
 
 
 class World:
@@ -113,10 +121,8 @@ class World:
 
     def act(self, action: Action) -> bool:
         """Perform one step; False where it is not possible now."""
-        name, *where = action
-        who, _, what = name.partition(": ")
-        step = getattr(self, f"_{who}", None)
-        return bool(step(what, *where)) if step is not None else False
+        who, what = _split(action[0])
+        return bool(getattr(self, who)(what, *action[1:]))
 
     def _gateway(self, what: str, number: int, *rest: Any) -> bool:  # noqa: PLR0911, PLR0912 - a table of steps
         if number >= len(self.devices):
