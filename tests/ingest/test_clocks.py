@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.event_clock import ALONE, NIGHT, EventClock
+from ingest.publisher import Publisher
 from ingest.trust import BOUND, SETTLED, Answer, ClockWatch
+from protocol.topics import Topics
+from runtime.clock import wall
 from tests.ingest.made import HOUR, MINUTE, START, Made, at
-from tests.ingest.test_service import Loop
+from tests.ingest.test_service import FakeFuture, FakeKafka, FakeOutbox, Loop
+from tests.trial import make_trial
 
 LEAP = HOUR + 10 * MINUTE
 
@@ -488,3 +495,35 @@ def test_late_readings_are_told_by_window_and_counted_in_a_later_seal(tmp_path: 
     assert [one["readings"] for one in late] == [1, 2]
     loop.pass_time(HOUR, step=MINUTE)
     assert [loop.made.sharder.seals[START + hour * HOUR][1] for hour in range(3)] == [0, 0, 3]
+
+
+class StampingKafka(FakeKafka):
+    """Puts a time into its answers: its own, or (CreateTime) that of the moment of sending."""
+
+    def __init__(self, *, own: bool) -> None:
+        super().__init__([])
+        self.own = own
+        self.again = threading.Event()
+
+    def send(self, topic: str, value: bytes, key: bytes, *, partition: int) -> FakeFuture:
+        future = super().send(topic, value, key, partition=partition)
+        stamp = START if self.own else wall()
+        future.get = lambda timeout=None: SimpleNamespace(timestamp=stamp)  # type: ignore[method-assign]
+        if len(self.sessions[-1]) > 2:
+            self.again.set()
+        return future
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_kafka_is_asked_for_its_time_by_sending_the_last_record_again(own: bool) -> None:
+    """Parties ignore what they have had. The sender's own time, which comes back with CreateTime, proves nothing."""
+    outbox, kafka = FakeOutbox(2), StampingKafka(own=own)
+    publisher = Publisher(outbox=outbox, topics=Topics.of(make_trial().task), connect=kafka.connect)
+    publisher.start()
+    publisher.wake()
+    assert outbox.empty.wait(10)
+    publisher.ask()
+    assert kafka.again.wait(10)
+    publisher.stop()
+    assert kafka.sessions == [[1, 2, 2]]
+    assert (publisher.answer is not None and publisher.answer.stamp == START) == own
