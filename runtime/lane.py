@@ -79,6 +79,7 @@ class Lane:
         self.done: dict[str, int] = {}
         self.committed: dict[str, int] = {}
         self.was_caught_up = False
+        self.outages = 0
         self._log = log
         self._clock = clock
         self._counts = counts

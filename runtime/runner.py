@@ -61,6 +61,7 @@ class Runner:
         self._ends: dict[Place, int] = {}
         self._ends_at = 0
         self._answered = float("-inf")
+        self._outages = 0
 
     # -- the generation --------------------------------------------------------------------------------------
 
@@ -177,7 +178,10 @@ class Runner:
         if generation == self.generation:
             self._ends = dict(ends)
             self._ends_at = asked
-            self._answered = self._clock.monotonic()
+            now = self._clock.monotonic()
+            if now - self._answered > CONNECTED:
+                self._outages += 1
+            self._answered = now
 
     @property
     def connected(self) -> bool:
@@ -195,13 +199,15 @@ class Runner:
         return self._assigned and all(lane.was_caught_up for lane in self._tasks.values())
 
     def _moment(self, lane: Lane) -> Moment:
+        # A lane that waited for a delivery all through an outage has to learn of it, although it is over by now.
+        missed, lane.outages = lane.outages != self._outages, self._outages
         watched: dict[str, dict[int, int]] = {topic: {} for topic in lane.flow.watch}
         for place, end in self._ends.items():
             if place.topic in watched:
                 watched[place.topic][place.partition] = end
         return Moment(
             now=self._clock.wall(),
-            connected=self.connected,
+            connected=self.connected and not missed,
             lag=lags(lane, self._ends),
             ends=watched,
             ends_at=self._ends_at,

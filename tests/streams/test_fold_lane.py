@@ -412,6 +412,31 @@ def test_a_moment_says_what_is_behind_and_what_lies_elsewhere() -> None:
     run(main)
 
 
+def test_a_fold_learns_of_an_outage_that_it_slept_through() -> None:
+    """While it waits for a delivery it has no ticks; the first one afterwards says that Kafka was away, once."""
+
+    async def main() -> None:
+        stage = Stage(Pairs, filled(2))
+        stage.start()
+        looking = asyncio.create_task(stage.runner.look_for_ever())
+        await asyncio.sleep(3)
+        ticks = stage.made[0].ticks
+        stage.log.away = True
+        await stage.give(0, 1)
+        await asyncio.sleep(0.5)
+        before = len(ticks)
+        await asyncio.sleep(600)
+        assert len(ticks) == before
+        stage.log.away = False
+        # the look comes first: Kafka answers again before the lane has got its record through
+        await stage.runner._look()
+        await asyncio.sleep(5)
+        assert [tick.connected for tick in ticks[before:]][:3] == [False, True, True]
+        looking.cancel()
+
+    run(main)
+
+
 def test_a_commit_that_fails_is_made_again() -> None:
     """Nothing counts as committed before Kafka has said so."""
 
