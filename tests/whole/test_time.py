@@ -247,6 +247,19 @@ def test_parties_that_are_hours_ahead_end_no_window_early(parties: tuple[str, ..
         assert place.town.aggregates()[window].verified
 
 
+def test_a_gateway_from_the_future_starts_no_deadline() -> None:
+    """Its window is parked at every party until it is due; then it counts like any other."""
+    place = Place()
+    window = START + 2 * HOUR
+    north = Gateway(place.trial, "north-1", place.town)
+    place.town.send(north.batch(window, [(NO2_IN_RING, 1)]) + north.seal(window))
+    place.wait_until(window + HOUR + LATENESS - MINUTE)
+    assert sorted(place.town.aggregates()) == [START, START + HOUR]
+    place.wait_until(window + HOUR + LATENESS)
+    assert place.total(window) == (4, 301)
+    assert place.town.aggregates()[window].verified
+
+
 @pytest.mark.parametrize(("scheme", "after"), [("replicated", 0), ("additive", 6 * HOUR)])
 def test_a_party_that_is_hours_behind_only_makes_its_windows_late(scheme: str, after: int) -> None:
     """With two of three the others go on; where all are needed, the window waits until its clock has come so far."""
