@@ -35,6 +35,8 @@ class Options:
     kills: int
     wanted: Wanted
     rate: float = 30.0
+    together: int = 1
+    """Readings in one message."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,6 +147,7 @@ class Campaign:
             address=world.sensors_mqtt,
             last=world.files.last,
             clock=self._pace.now,
+            together=options.together,
         )
         with Breaker(world, self._faults, begin=begin) as breaker, sensors:
             while not (breaker.over and self._pace.left(world.files.last) <= 0):

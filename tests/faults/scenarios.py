@@ -47,7 +47,11 @@ _WARM: Final = 60
 _GROWTH: Final = 16 * MEGABYTE
 """A gateway may grow by so much, or by a tenth: the heap of CPython and SQLite's page cache move by a few megabytes
 under any load; ten minutes of readings held in memory would be an order of magnitude more."""
+_TOGETHER: Final = 10
+"""Readings in one message where there are many, as meters and loggers send them."""
 _MONTH: Final = 30 * 86_400_000
+_LEAD: Final = 90_000
+"""Milliseconds until the first window: scenes are played beside each other, and a liar starts twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +93,9 @@ class Asked:
     directory: Path
     told: Told
 
-    def options(self, wanted: Wanted) -> Options:
+    def options(self, wanted: Wanted, *, together: int = 1) -> Options:
         """Return the options of a campaign that kills nobody at random."""
-        return Options(seed=self.seed, minutes=self.minutes, kills=0, wanted=wanted, rate=self.rate)
+        return Options(seed=self.seed, minutes=self.minutes, kills=0, wanted=wanted, rate=self.rate, together=together)
 
 
 def kafka_away(asked: Asked) -> Scene:
@@ -101,7 +105,7 @@ def kafka_away(asked: Asked) -> Scene:
     away = round(asked.minutes * 60)
     # A minute more of load, so that the spools drain while more comes in.
     windows = math.ceil((_WARM + away + 60) * 1000 / wanted.window)
-    with World(asked.directory, wanted, windows=windows, proxied=False) as world:
+    with World(asked.directory, wanted, windows=windows, lead=_LEAD, proxied=False) as world:
         faults = [Fault(at=_WARM * 1000, kind="restart Kafka", target=KAFKA, lasts=away * 1000)]
         held: list[tuple[int, dict[str, int]]] = []
         gateways = {name: role for name, role in world.roles.items() if role.kind == "gateway"}
@@ -109,7 +113,8 @@ def kafka_away(asked: Asked) -> Scene:
         def watch() -> None:
             held.append((wall(), {name: role.memory for name, role in gateways.items()}))
 
-        campaign = Campaign(asked.options(wanted), world, asked.told, faults=faults, watch=watch)
+        options = asked.options(wanted, together=_TOGETHER)
+        campaign = Campaign(options, world, asked.told, faults=faults, watch=watch)
         report = _play(scene, campaign)
         all_sent = drained.sent(world)
         first = world.files.first
@@ -214,7 +219,7 @@ def lying_party(asked: Asked) -> Scene:
     scene = Scene(name="lying-party")
     wanted = Wanted(lateness=3_000, deadline=15_000)
     third = max(3, round(asked.minutes * 60_000 / wanted.window / 3)) * wanted.window
-    with World(asked.directory, wanted, windows=3 * third // wanted.window, lead=60_000, proxied=False) as world:
+    with World(asked.directory, wanted, windows=3 * third // wanted.window, lead=_LEAD, proxied=False) as world:
         honest = world.roles[LIAR]
         honest.stop()
         liar = Liar(world.directory / "roles", honest.file, name=f"{LIAR}-lies", environment={})
@@ -229,7 +234,7 @@ def lying_party(asked: Asked) -> Scene:
 
             faults = [
                 Fault(at=third, kind="restart role", target=LIAR, lasts=200),
-                Fault(at=2 * third, kind="kill role", target=PARTY, lasts=third),
+                Fault(at=2 * third, kind="kill role", target=PARTY, lasts=third + wanted.deadline),
             ]
             campaign = Campaign(asked.options(wanted), world, asked.told, faults=faults, watch=watch)
             report = campaign.run()
@@ -294,7 +299,7 @@ def additive_away(asked: Asked) -> Scene:
     wanted = Wanted(scheme="additive", lateness=10_000, deadline=30_000)
     before, away, after = 30, round(asked.minutes * 60), 30
     windows = math.ceil((before + away + after) * 1000 / wanted.window)
-    with World(asked.directory, wanted, windows=windows, proxied=False) as world:
+    with World(asked.directory, wanted, windows=windows, lead=_LEAD, proxied=False) as world:
         faults = [Fault(at=before * 1000, kind="kill role", target=PARTY, lasts=away * 1000)]
         campaign = Campaign(asked.options(wanted), world, asked.told, faults=faults)
         report = _play(scene, campaign)
@@ -318,7 +323,7 @@ def workers(asked: Asked) -> Scene:
     scene = Scene(name="workers")
     wanted = Wanted(lateness=10_000, deadline=30_000)
     windows = math.ceil(asked.minutes * 60_000 / wanted.window)
-    with World(asked.directory, wanted, windows=windows, proxied=False) as world:
+    with World(asked.directory, wanted, windows=windows, lead=_LEAD, proxied=False) as world:
         second = Role(world.directory / "roles", world.roles[PARTY].file, name=f"{PARTY}.2", environment={})
         world.roles[second.name] = second
         with second:

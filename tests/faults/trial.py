@@ -163,8 +163,9 @@ def _gateway_text(text: str, way: Addresses, *, seals_by: str) -> str:
     head, _, rest = text.partition("[[source]]")
     kafka = rest[rest.index("[kafka]") :]
     organisation = next(member.organisation for member in MEMBERS if f'organisation = "{member.organisation}"' in head)
-    source = f"""[[source]]                              # {{"t": 1482854400000, "v": 17}}
+    source = f"""[[source]]                              # {{"r": [{{"t": 1482854400000, "v": 17}}]}}
 topic       = {quoted(topic_of(organisation, "{area}", "{sensor}"))}
+each        = "$.r[*]"
 sensor      = "{{sensor}}"
 time        = "$.t"
 time_format = "ms"

@@ -176,7 +176,7 @@ class World:
             for role in self.roles.values():
                 self._stack.callback(role.kill)
                 role.start()
-            self.wait_ready(self.roles.values(), until=max(self.files.first / 1000, time.time() + LEAD / 1000))
+            self.wait_ready(self.roles.values(), until=max(self.files.first / 1000, time.time() + 2 * LEAD / 1000))
         except BaseException:
             self._stack.close()
             raise
