@@ -344,6 +344,54 @@ def test_records_are_sent_in_order_until_each_is_confirmed(script: list[bool | N
     assert sorted({one for session in kafka.sessions for one in session}) == [1, 2, 3, 4, 5]
 
 
+class FailingOutbox(FakeOutbox):
+    """A disk on which nothing can be deleted, or read, for a while."""
+
+    def __init__(self, number: int, *, deletes: list[SpoolError], reads: list[SpoolError]) -> None:
+        super().__init__(number)
+        self._deletes, self._reads = deletes, reads
+
+    def after(self, last: int, *, most: int, most_bytes: int) -> list[Stored]:
+        if self._reads:
+            raise self._reads.pop()
+        return super().after(last, most=most, most_bytes=most_bytes)
+
+    def delete(self, upto: int) -> None:
+        if self._deletes:
+            raise self._deletes.pop()
+        super().delete(upto)
+
+
+def disk_error(*, transient: bool) -> SpoolError:
+    return SpoolError("the disk is full", where="x", remedy="y", transient=transient)
+
+
+def test_what_is_confirmed_is_not_sent_again_because_the_disk_is_full(made: Made) -> None:
+    """Kafka's disk must not fill because ours is: it is deleted when it can be."""
+    outbox = FailingOutbox(5, deletes=[disk_error(transient=True)] * 2, reads=[disk_error(transient=True)])
+    kafka = FakeKafka([])
+    publisher = Publisher(outbox=outbox, topics=Topics.of(made.trial.task), connect=kafka.connect)
+    publisher.start()
+    publisher.wake()
+    assert outbox.empty.wait(10)
+    publisher.stop()
+    assert kafka.sessions == [[1, 2, 3, 4, 5]]
+    assert publisher.failed is None
+
+
+def test_a_damaged_spool_ends_the_gateway_from_the_publishers_side_too(made: Made, tmp_path: Path) -> None:
+    """It is not a Kafka that is away: waiting would not mend it."""
+    outbox = FailingOutbox(5, deletes=[], reads=[disk_error(transient=False)])
+    publisher = Publisher(outbox=outbox, topics=Topics.of(made.trial.task), connect=FakeKafka([]).connect)
+    publisher.start()
+    publisher._thread.join(10)
+    assert publisher.failed is not None
+    loop = Loop(tmp_path)
+    loop.publisher.failed = publisher.failed
+    with pytest.raises(SpoolError, match="disk is full"):
+        loop.turn()
+
+
 @pytest.fixture
 def made() -> Made:
     return Made()
