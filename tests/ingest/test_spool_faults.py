@@ -233,12 +233,12 @@ except SpoolError as error:
 """
 
 
-def test_a_file_system_that_is_full_says_so() -> None:
+def test_a_file_system_that_is_full_says_so(tmp_path: Path) -> None:
     """On a real one of a megabyte, in a mount namespace of its own, where the kernel lets us have one."""
     script = f"""
         set -e
-        mkdir -p /tmp/small && mount -t tmpfs -o size=1m tmpfs /tmp/small
-        {sys.executable} -c '{_FULL.replace("'", '"')}' /tmp/small
+        mount -t tmpfs -o size=1m tmpfs {tmp_path}
+        {sys.executable} -c '{_FULL.replace("'", '"')}' {tmp_path}
     """
     run = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", script], capture_output=True, text=True, check=False
