@@ -9,7 +9,7 @@ from ingest.batcher import Ack
 from ingest.gateway import Gateway
 from tests.simulation.edge import Broker, Disk
 from tests.simulation.factory import OpenSharder, gateway_of
-from tests.simulation.setting import Reading
+from tests.simulation.setting import MINUTE, Reading
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -53,6 +53,10 @@ class Device:
         (self.held if hold else self.broker.queue).append(self.readings[self.pushed])
         self.pushed += 1
         return True
+
+    def push_some(self, times: int) -> bool:
+        """Sensors speak."""
+        return sum(self.push() for _ in range(times)) > 0
 
     def push_held(self) -> bool:
         """What took long arrives."""
@@ -113,6 +117,16 @@ class Device:
             self.disk = disk
         return self.start()
 
+    def lose_power(self) -> bool:
+        """The process ends, and what the disk had not synced did not happen."""
+        self.disk.lose_power()
+        return self.restart()
+
+    def take_image(self) -> bool:
+        """Somebody makes a copy of the disk."""
+        self.image = self.disk.copy()
+        return True
+
     def deliver(self, times: int = 1) -> bool:
         """Take messages from the broker."""
         gateway, broker = self.gateway, self.broker
@@ -140,11 +154,11 @@ class Device:
         self._acks += commit.acks
         return True
 
-    def jump(self, by: int) -> bool:
+    def jump(self, minutes: int) -> bool:
         """The clock is set, and `ingest.service` notices: a clock that only goes on has not gone as far."""
-        self.offset += by
+        self.offset += minutes * MINUTE
         if self.gateway is not None:
-            self.gateway.clock_set(by)
+            self.gateway.clock_set(minutes * MINUTE)
         return True
 
     def acknowledge(self) -> bool:
@@ -202,6 +216,14 @@ class Device:
         return True
 
     # -- the fair end -----------------------------------------------------------------------------------------
+
+    def lose_connection(self) -> bool:
+        """The connection to MQTT breaks."""
+        return self.broker.reconnect()
+
+    def work(self) -> bool:
+        """Do all that a running gateway can do now."""
+        return self.gateway is not None and self.run_on()
 
     def run_on(self) -> bool:
         """Do all that can be done now."""

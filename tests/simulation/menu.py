@@ -90,6 +90,7 @@ def _party(kind: Kind, party: int) -> list[tuple[float, Action]]:
         (0.15, ("party: goes", party)),
         (0.5, ("party: comes", party)),
         (0.2, ("party: rebalances", party)),
+        (0.1, ("kafka: takes forged shares", party, 0)),
     ]
     if "clocks" in kind.faults:
         found += [(0.15, ("party: clock jumps", party, by)) for by in (-120, -40, 40, 120, 600)]

@@ -40,6 +40,10 @@ class LeafWorker:
             self.place = end
         return True
 
+    def read_swapped(self) -> bool:
+        """Two records, delivered in the other order."""
+        return self.read(2, swapped=True)
+
     def _map(self, value: bytes) -> tuple[int, Any] | None:
         return self.world.leafs.read(self.party, value, self.partition)
 
