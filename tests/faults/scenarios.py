@@ -158,12 +158,12 @@ def _flat(scene: Scene, name: str, held: Sequence[tuple[int, int]], *, begun: in
 
 
 def party_away(asked: Asked) -> Scene:
-    """One of three replicated parties is away for an hour of event time, thirty times as fast as the clock."""
+    """One of three replicated parties is away for an hour of event time, twenty times as fast as the clock."""
     scene = Scene(name="party-away")
-    # The deadline runs by the clock, from when a party hears of the window: two seconds before it ends, at this speed.
+    # The deadline runs by the clock, from when a party hears of the window: three seconds before its end, so fast.
     wanted = Wanted(window=60_000, lateness=60_000, deadline=20_000, seals_by="event")
-    before, away, after = 15, round(asked.minutes), 45
-    speed = 30.0
+    before, away, after = 10, round(asked.minutes), 20
+    speed = 20.0
     windows = before + away + after
     with World(asked.directory, wanted, windows=windows, lead=-_MONTH, proxied=False) as world:
         pace = Pace(first=world.files.first, begin=wall() + 2_000, speed=speed)
@@ -377,7 +377,7 @@ def _spread(waits: Sequence[int]) -> str:
 
 SCENES: Final[Mapping[str, tuple[Callable[[Asked], Scene], float, float]]] = {
     "kafka-away": (kafka_away, 10, 1_200),
-    "party-away": (party_away, 60, 60),
+    "party-away": (party_away, 60, 20),
     "lying-party": (lying_party, 3, 30),
     "additive-away": (additive_away, 10, 60),
     "workers": (workers, 5, 200),
