@@ -100,7 +100,7 @@ class OpenSharder(Sharder):
 
     def batch(self, *, window: int, rows: Rows, sequence: int) -> tuple[list[Outgoing], bytes]:
         key = (self._id, window, sequence, rows.units.tobytes())
-        found: Any = self._memo.get(key)
+        found: tuple[list[Outgoing], bytes] | None = self._memo.get(key)  # type: ignore[assignment]  # by its key
         if found is None:
             found = self._memo[key] = super().batch(window=window, rows=rows, sequence=sequence)
             self._known(found[0])
@@ -149,10 +149,10 @@ def _cards(setting: Setting) -> Any:
 
 
 def _stamped(setting: Setting, name: str) -> KeyFile:
-    key: Any = setting.opened.get(name)
-    if key is None:
+    key = setting.opened.get(name)
+    if not isinstance(key, KeyFile):
         real = setting.trial.keys[name]
-        key = setting.opened[name] = replace(real, identity=Stamp(real.identity))  # type: ignore[arg-type]
+        key = setting.opened[name] = replace(real, identity=Stamp(real.identity))  # type: ignore[arg-type]  # stands in
     return key
 
 
@@ -182,8 +182,8 @@ class Leafs:
 
 def leafs_of(setting: Setting) -> Leafs:
     """Return the leafs of a setting, the same ones each time."""
-    found: Any = setting.opened.get("leafs")
-    if found is None:
+    found = setting.opened.get("leafs")
+    if not isinstance(found, Leafs):
         found = setting.opened["leafs"] = Leafs(setting)
     return found
 
@@ -233,7 +233,7 @@ def _book(setting: Setting, kept: Kept, now: int) -> WindowBook:
     )
 
 
-def root_of(cls: type[Root], setting: Setting, *, party: int, partition: int, seal_share: Any, **starts: int) -> Root:
+def root_of(cls: type[Root], setting: Setting, *, party: int, partition: int, seal_share: Any, **starts: Any) -> Root:
     """Start a root."""
     return cls(
         task=setting.trial.task,

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from ingest.config import BatchSection, ClockSection, GatewayFile
@@ -195,11 +196,25 @@ def setting_of(name: str) -> Setting:
 
 
 def _trial(kind: Kind) -> Trial:
+    """The first task whose windows, and whose gateways' shares, are spread over all partitions."""
+    for number in count():
+        trial = _made(kind, f"a test, the {number}.")
+        task, names = trial.task, trial.roster.gateways
+        windows = range(START, task.valid_until, HOUR)
+        places = {partition_of_window(task.hash, window, kind.partitions) for window in windows}
+        lanes = {partition_of_segment(task.hash, name, start, kind.partitions) for name in names for start in windows}
+        if len(places) == len(lanes) == kind.partitions:
+            return trial
+    raise AssertionError
+
+
+def _made(kind: Kind, purpose: str) -> Trial:
     """A policy that lets every set out: the sets are what is tested."""
     made = make_trial(
         kind.scheme,
         kind.parties,
         3,
+        purpose=purpose,
         labels=[],
         measures={"no2": {"unit": "ug/m3", "range": [0, 2**49], "resolution": 1}},
         limits={"max_gateways": 8, "max_rows": 64},

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.simulation.__main__ import campaign
 from tests.simulation.bugs import BUGS
+from tests.simulation.campaign import campaign
 from tests.simulation.explain import explain
 from tests.simulation.menu import menu
 from tests.simulation.run import Run, draw, run, run_seed, shrink
