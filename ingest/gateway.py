@@ -190,7 +190,7 @@ class Gateway:
                     self._late += readings
                     self.tally.late[self.book.window_of(time)] += readings
                 continue
-            self.book.open.add(window)
+            self.book.took(window, now)
             self._batcher.add(window, number, row)
 
     def _was_delivered(self, message: Message, now: int) -> bool:

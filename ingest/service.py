@@ -30,6 +30,7 @@ _log = structlog.get_logger("sotto.gateway")
 _TURN: Final = 0.2
 _CHUNK: Final = 500
 _SETTLED: Final = 500
+_QUIET: Final = 2_000
 _LAST_WORDS: Final = 5.0
 _LOOK: Final = 1_000
 _ASK: Final = 5_000
@@ -187,8 +188,8 @@ class Service:
         """Tell whether sealing has to wait.
 
         For the clock and for a full spool it waits as long as it takes. For messages that are known to be on their way
-        (just connected again, or not connected) it waits for half the deadline, then other organisations have waited
-        enough.
+        (just connected again, not connected, or overdue readings still come) it waits for half the deadline, then other
+        organisations have waited enough.
         """
         monotonic = self._clock.monotonic()
         if not self._mqtt.connected:
@@ -200,7 +201,10 @@ class Service:
             self._state = "waits for room in the spool" if self._full else "waits for the clock"
             return True
         settled = (
-            self._connected_since is not None and monotonic - self._connected_since >= _SETTLED and not len(self._inbox)
+            self._connected_since is not None
+            and monotonic - self._connected_since >= _SETTLED
+            and not len(self._inbox)
+            and not self._gateway.book.catching_up(now, quiet=_QUIET)
         )
         if settled or not self._gateway.book.due(now):
             self._held_since = None

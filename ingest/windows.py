@@ -52,6 +52,8 @@ class WindowBook:
     """When the last message came, by the gateway's clock."""
     open: set[int] = field(default_factory=set)
     """Windows that have readings."""
+    overdue: int | None = None
+    """When the last reading came for a window that is to be sealed already, by the gateway's clock."""
 
     def __post_init__(self) -> None:
         # a reading that is ahead by a window and its lateness is the next one of a slow sensor
@@ -106,9 +108,25 @@ class WindowBook:
             return "late"
         return window
 
+    def took(self, window: int, now: int) -> None:
+        """Note a reading of an open window."""
+        self.open.add(window)
+        if self.rules.seals_by == "wall" and window + self.rules.size + self.rules.lateness <= now:
+            self.overdue = now
+
+    def catching_up(self, now: int, *, quiet: int) -> bool:
+        """Tell whether overdue readings still came within the last `quiet` milliseconds.
+
+        A broker that kept messages for hours delivers them in their order, and may pause: what is sealed in between
+        would refuse the rest.
+        """
+        return self.overdue is not None and 0 <= now - self.overdue < quiet
+
     def clock_set(self, by: int) -> None:
         """The gateway's clock was set by so many milliseconds: silence lasts as long as it did."""
         self.heard += by
+        if self.overdue is not None:
+            self.overdue += by
 
     def is_cold(self, window: int) -> bool:
         """Tell whether the gateway lost, or never had, readings of this window."""

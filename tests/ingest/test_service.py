@@ -189,7 +189,7 @@ def test_a_full_spool_stops_reading_and_sealing(tmp_path: Path) -> None:
     assert loop.service.health.unready["spool"] == "full"
     loop.spool.delete(10**9)
     loop.turn()
-    loop.later(1_000)
+    loop.later(2_000)
     loop.turn()
     assert loop.broker.acknowledged == [1, 2]
     assert loop.made.sum_of("no2") == (2, 11)
@@ -226,13 +226,11 @@ def test_after_a_connection_sealing_waits_for_what_the_broker_kept(tmp_path: Pat
     assert not loop.made.sharder.seals
     loop.broker.connected = True
     loop.turn()
-    loop.send(START, 5)
     loop.later(400)
     loop.turn()
     assert not loop.made.sharder.seals
     loop.later(100)
     loop.turn()
-    assert loop.made.sum_of("no2") == (1, 5)
     assert set(loop.made.sharder.seals) == {START}
     loop.broker.connected = False
     loop.later(HOUR)
@@ -241,6 +239,40 @@ def test_after_a_connection_sealing_waits_for_what_the_broker_kept(tmp_path: Pat
     loop.later(7 * MINUTE + 30_000)
     loop.turn()
     assert len(loop.made.sharder.seals) == 2
+
+
+def test_a_broker_that_pauses_while_it_delivers_what_it_kept_loses_nothing(tmp_path: Path) -> None:
+    """A moment without messages in the middle of a backlog is not its end: what follows would be late."""
+    loop = Loop(tmp_path, seals_by="wall")
+    loop.later(HOUR + 10 * MINUTE)
+    loop.turn()
+    loop.send(START, 5)
+    loop.later(400)
+    loop.turn()
+    loop.later(1_500)
+    loop.turn()
+    assert not loop.made.sharder.seals
+    loop.send(START + 1_000, 7)
+    loop.turn()
+    loop.later(2_000)
+    loop.turn()
+    assert loop.made.sum_of("no2") == (2, 12)
+    assert set(loop.made.sharder.seals) == {START}
+
+
+def test_readings_that_stay_overdue_hold_a_window_up_for_half_the_deadline_only(tmp_path: Path) -> None:
+    """A sensor that is always behind cannot keep a window open."""
+    loop = Loop(tmp_path, seals_by="wall")
+    loop.later(HOUR + 10 * MINUTE)
+    loop.turn()
+    waited = 0
+    while not loop.made.sharder.seals:
+        loop.send(START + waited, 5)
+        loop.later(1_000)
+        loop.turn()
+        waited += 1_000
+        assert waited <= loop.made.trial.task.window.deadline
+    assert waited > loop.made.trial.task.window.deadline // 2 - 2_000
 
 
 def test_the_end_stores_and_acknowledges_what_was_taken(tmp_path: Path) -> None:
