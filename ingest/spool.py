@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ingest.commit import Commit, Kept, KeptWindow, Waiting
 from ingest.counts import SealedCounts
-from ingest.disk import damaged
+from ingest.disk import SpoolError, damaged
 from ingest.shard import SegmentState
 from ingest.spool_file import SpoolFile
 from protocol.batch import Epoch
@@ -169,6 +169,7 @@ class Spool:
             return
         boxes = {window: SealedCounts(secret=self._secret, salt=salt, window=window) for window, salt in commit.salts}
         with self._guard(), self._writing, self._db:
+            self._file.keep_reserve()
             freed = sum(self._give_up(given_up.window) for given_up in commit.given_up)
             self._store_open(commit, epoch, self._sealed_counts | boxes)
             self._db.executemany(
@@ -309,6 +310,16 @@ class Spool:
 
     def delete(self, upto: int) -> None:
         """Forget the records up to id `upto`: Kafka has confirmed all of them."""
+        try:
+            self._delete(upto)
+        except SpoolError as error:
+            if not error.transient:
+                raise
+            with self._sending, self._guard(), self._writing:
+                self._file.use_reserve()
+            self._delete(upto)
+
+    def _delete(self, upto: int) -> None:
         with self._sending, self._guard(), self._writing, self._outbox:
             outbox = self._outbox
             (freed,) = outbox.execute("SELECT coalesce(sum(size), 0) FROM outgoing WHERE id <= ?", (upto,)).fetchone()

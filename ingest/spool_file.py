@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -15,6 +16,9 @@ from protocol.errors import NotReadyError
 
 FORMAT: Final = 2
 _PAGE: Final = 8_192
+_PAGES_IN_WAL: Final = 250
+_RESERVE: Final = 8 << 20
+"""Bytes: more than what waits in the WAL to go into the file, and one commit."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (counter INTEGER PRIMARY KEY, nonce BLOB NOT NULL);
@@ -45,6 +49,8 @@ class SpoolFile:
         Raises SpoolError, and NotReadyError where the file is another gateway's, or in use.
         """
         self.path = folder / "spool.db"
+        self._reserved = False
+        self._reserve = folder / "reserve"
         self._mine = {"format": FORMAT, "task": task, "gateway": gateway, "key": key}
         with ExitStack() as opened, self.guard():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,11 +61,35 @@ class SpoolFile:
             self.outbox = opened.enter_context(closing(self._connect("NORMAL")))
             self.outbox.execute("PRAGMA secure_delete = OFF")
             self._make_or_check()
+            self.keep_reserve()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Close the connections, then let others in."""
         self._opened.close()
+
+    def keep_reserve(self) -> None:
+        """Hold some room back, so that a disk which the spool alone has filled can be emptied again. Raises OSError.
+
+        SQLite needs room to delete: without it, Kafka would get all records and the disk stay full for ever.
+        """
+        if self._reserved:
+            return
+        handle = os.open(self._reserve, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, _RESERVE)
+        except OSError as error:
+            self._reserve.unlink()
+            raise OSError(errno.ENOSPC, "no room for the reserve") from error
+        finally:
+            os.close(handle)
+        self._reserved = True
+
+    def use_reserve(self) -> None:
+        """Give the room that was held back to the deletion that waits for it."""
+        self._reserve.unlink(missing_ok=True)
+        self._reserved = False
+        self.outbox.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -75,7 +105,8 @@ class SpoolFile:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute("PRAGMA secure_delete = ON")
-        db.execute("PRAGMA journal_size_limit = 16777216")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_IN_WAL}")
+        db.execute("PRAGMA journal_size_limit = 4194304")
         return db
 
     def _make_or_check(self) -> None:

@@ -199,7 +199,7 @@ def test_a_disk_without_room_in_the_middle_keeps_what_it_has(
         reading(made, START + number, number)
         made.flush()
     stored = records(spool)
-    largest = max(path.stat().st_size for path in tmp_path.iterdir())
+    largest = (tmp_path / "spool.db-wal").stat().st_size
     for number in range(3_000):
         reading(made, START + 100 + number, number % 1_000)
     commit = made.gateway.tick(made.now, flush=True, hold=True)
@@ -229,15 +229,18 @@ try:
         made.flush()
         stored += 1
 except SpoolError as error:
+    found = made.spool.after(0, most=100, most_bytes=10**9)
+    made.spool.delete(found[-1].id)  # Kafka has got them: a disk that the spool alone has filled can be emptied
+    made.flush()
     print(error.what, error.transient, stored)
 """
 
 
 def test_a_file_system_that_is_full_says_so(tmp_path: Path) -> None:
-    """On a real one of a megabyte, in a mount namespace of its own, where the kernel lets us have one."""
+    """On a real one of some megabytes, in a mount namespace of its own, where the kernel lets us have one."""
     script = f"""
         set -e
-        mount -t tmpfs -o size=1m tmpfs {tmp_path}
+        mount -t tmpfs -o size=12m tmpfs {tmp_path}
         {sys.executable} -c '{_FULL.replace("'", '"')}' {tmp_path}
     """
     run = subprocess.run(
