@@ -28,6 +28,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from mpc_ops.schemes import scheme
 from tests.faults import drained, evidence
 from tests.faults.campaign import Campaign, Options, Pace, Told
 from tests.faults.check import Report
@@ -40,7 +41,7 @@ from tests.servers.run import ServerError, installed
 
 MEGABYTE: Final = 2**20
 PARTY: Final = "waterworks"
-"""Who is away, or dies, or is honest where another one lies."""
+"""Who is away, or dies."""
 LIAR: Final = "university"
 _WARM: Final = 60
 """Seconds of load before Kafka goes: interpreters and libraries have then what they hold for good."""
@@ -215,7 +216,7 @@ class Liar(Role):
 
 
 def lying_party(asked: Asked) -> Scene:
-    """A party adds 1: to one component, to both, and when an honest party is away."""
+    """A party adds 1: to one component, to both, and to one when the party is away that could see it."""
     scene = Scene(name="lying-party")
     wanted = Wanted(lateness=3_000, deadline=15_000)
     third = max(3, round(asked.minutes * 60_000 / wanted.window / 3)) * wanted.window
@@ -226,15 +227,16 @@ def lying_party(asked: Asked) -> Scene:
         world.roles[LIAR] = liar
         with liar:
             world.wait_ready([liar], until=world.files.first / 1000)
-            turns = world.files.first + third
+            turn = world.files.first + third
 
             def watch() -> None:
-                # It is told to lie in all components from its next start on, which is the fault planned for then.
-                liar.components = "one" if wall() < turns - 8_000 else "all"
+                # How it lies from its next start on, which is the fault that is planned for the turn.
+                liar.components = "all" if turn - 8_000 <= wall() < turn + third - 8_000 else "one"
 
             faults = [
                 Fault(at=third, kind="restart role", target=LIAR, lasts=200),
-                Fault(at=2 * third, kind="kill role", target=PARTY, lasts=third + wanted.deadline),
+                Fault(at=2 * third, kind="restart role", target=LIAR, lasts=200),
+                Fault(at=2 * third, kind="kill role", target=_witness(world), lasts=third + wanted.deadline),
             ]
             campaign = Campaign(asked.options(wanted), world, asked.told, faults=faults, watch=watch)
             report = campaign.run()
@@ -263,16 +265,16 @@ def lying_party(asked: Asked) -> Scene:
     sums = _plain(campaign)
     wrong = [row for row in points if row.total != sums.get((row.window, row.area))]
     scene.figures["windows released by the liar and one other"] = str(len(with_two))
-    scene.figures["values in the database"] = f"{len(points)}, of which {len(wrong)} are wrong and marked unverified"
+    scene.figures["values in the database"] = f"{len(points)}, of which {len(wrong)} are wrong"
     scene.claim(
         "with two parties no value is ever marked verified",
         f"{len(with_two)} windows, {sum(one.verified for one in with_two)} verified",
         holds=len(with_two) >= 2 and not any(one.verified for one in with_two),
     )
     scene.claim(
-        "no wrong value is marked verified",
-        sum(row.verified for row in wrong),
-        holds=not any(row.verified for row in wrong),
+        "where nobody can see the lie it comes out, and never as verified",
+        f"{len(wrong)} wrong values, {sum(row.verified for row in wrong)} verified",
+        holds=bool(wrong) and not any(row.verified for row in wrong),
     )
     outcomes = Counter((row.window, row.area) for row in rows if row.kind == "outcome")
     due = len(all_aggregates) * 3
@@ -282,6 +284,16 @@ def lying_party(asked: Asked) -> Scene:
         holds=len(outcomes) == due == 3 * 3 * third // wanted.window and set(outcomes.values()) == {1},
     )
     return scene
+
+
+def _witness(world: World) -> str:
+    """Return the honest party that holds the component in which the liar lies: without it nobody can see the lie."""
+    names = world.files.task.party_names
+    sharing = scheme("replicated", len(names))
+    lied_in = sharing.held_by(names.index(LIAR))[0]
+    holders = {name for number, name in enumerate(names) if lied_in in sharing.held_by(number)}
+    (witness,) = holders - {LIAR}
+    return witness
 
 
 def _plain(campaign: Campaign) -> Mapping[tuple[int, str], int]:
