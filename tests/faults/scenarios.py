@@ -163,7 +163,7 @@ def party_away(asked: Asked) -> Scene:
     scene = Scene(name="party-away")
     # The deadline runs by the clock, from when a party hears of the window: three seconds before its end, so fast.
     wanted = Wanted(window=60_000, lateness=60_000, deadline=20_000, seals_by="event")
-    before, away, after = 10, round(asked.minutes), 20
+    before, away, after = 10, round(asked.minutes), 50
     speed = 20.0
     windows = before + away + after
     with World(asked.directory, wanted, windows=windows, lead=-_MONTH, proxied=False) as world:
