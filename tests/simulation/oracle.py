@@ -165,8 +165,22 @@ class Oracle:
     # -- at the end -------------------------------------------------------------------------------------------
 
     def open_windows(self) -> list[int]:
-        """Windows without an aggregate."""
-        return [window for window in self.world.setting.windows if window not in self.aggregates]
+        """Windows that are due and have no aggregate."""
+        return [window for window in self.world.setting.windows if window not in self.aggregates and self._due(window)]
+
+    def _due(self, window: int) -> bool:
+        """A window is due when it, or a later one, was heard of; or by the clock, while the task lasts and for as long
+        as a party waits at most: a task whose time has long passed is a replay."""
+        world = self.world
+        if world.time < world.setting.trial.task.valid_until + GIVE_UP:
+            return True
+        place, cores = world.setting.place, world.setting.cores
+        return any(
+            core is not None and core.place.window >= window and place[core.place.window] == place[window]
+            for lanes in world.shares
+            for lane in lanes
+            for core in map(cores.get, lane.records)
+        )
 
     def waits(self) -> None:
         """Deadlines have passed, again and again, and only giving up is left."""
@@ -183,7 +197,7 @@ class Oracle:
             raise Violation(f"no outcome of {self._names(self.open_windows())}")
         self._check_lanes()
         self._check_readings()
-        for window in self.world.setting.windows:
+        for window in self.aggregates:
             self._check_window(window)
         for party, lanes in enumerate(self.world.root):
             for worker, _ in lanes:
