@@ -192,7 +192,12 @@ class Campaign:
                 role.start()
         done = Counter("kills" if one.kind == "kill role" else "other faults" for one in breaker.done)
         left = self._pace.left(world.files.last)
-        doing = f"{left:.0f} s of load left" if left > 0 else f"waiting: {self._outcomes} outcomes of {self._due}"
+        if left > 0:
+            doing = f"{left:.0f} s of load left"
+        elif not breaker.over:
+            doing = "waiting for what is still broken"
+        else:
+            doing = f"waiting: {self._outcomes} outcomes of {self._due}"
         self._told.often(
             f"{doing}; {done['kills']} kills, {done['other faults']} other faults, "
             f"{len(self._ledger.all()):,} readings, {self._ledger.acknowledged:,} acknowledged"
