@@ -38,7 +38,7 @@ def menu(kind: Kind) -> list[tuple[float, Action]]:
             found += [(0.6, ("kafka: expires control", lane))]
     found += [(0.15, ("kafka: goes",)), (0.7, ("kafka: comes",))]
     often = 3.0 if kind.seals_by == "wall" else 1.0
-    found += [(often, ("time: passes", 20)), (often, ("time: passes", 40)), (0.3, ("time: passes", 1))]
+    found += [(often, ("time: passes", 20)), (often, ("time: passes", 40))]
     found += [(0.05, ("time: passes", 320))]
     if kind.liar is not None:
         found += _liar(kind)
