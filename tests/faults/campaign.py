@@ -106,7 +106,7 @@ def _waits(role: Role) -> str:
 
 
 class Campaign:
-    """Load and faults on a world that has started. `watch` is called every few seconds while there is load."""
+    """Load and faults on a world that has started. `watch` is called every few seconds."""
 
     def __init__(
         self,
@@ -152,7 +152,6 @@ class Campaign:
         with Breaker(world, self._faults, begin=begin) as breaker, sensors:
             while not (breaker.over and self._pace.left(world.files.last) <= 0):
                 self._look(breaker)
-                self._watch()
                 time.sleep(LOOK)
             self._told.once("all is mended")
             world.heal()
@@ -185,6 +184,7 @@ class Campaign:
     def _look(self, breaker: Breaker) -> None:
         """Watch over the roles as a supervisor would: who ends by itself is noted and started again."""
         world = self._world
+        self._watch()
         for name, role in world.roles.items():
             self.memory[role.kind] = max(self.memory[role.kind], role.memory)
             if not role.running and not breaker.held(name):
