@@ -140,8 +140,8 @@ def kafka_away(asked: Asked) -> Scene:
             f"{one.gateway} drains more than five times as fast as readings and records arrive",
             f"arriving {one.readings_arriving:.0f} readings/s in {one.records_arriving:.1f} records/s; drained "
             f"{one.readings:,} readings in {one.records:,} records in {one.seconds:.1f} s, {one.times:.0f} times as "
-            f"fast; empty {one.after:.1f} s after Kafka's return, {(last - gone.ended) / 1000 - one.after:.0f} s before "
-            "the load ended",
+            f"fast; empty {one.after:.1f} s after Kafka's return, "
+            f"{(last - gone.ended) / 1000 - one.after:.0f} s before the load ended",
             holds=one.times > 5 and gone.ended + one.after * 1000 < last,
         )
     return scene
