@@ -30,6 +30,7 @@ class Receipts:
         self._receipts = {mid: _Receipt(mac, now) for mid, mac in kept.items()}  # oldest first
         self._connection = -1
         self._new: dict[int, bytes] = {}
+        self._unanswered: dict[int, None] = {}  # came since the last commit, repetitions too
 
     def repeated(self, topic: str, payload: bytes, *, mid: int, dup: bool, connection: int, now: int) -> bool:
         """Tell whether this message has been here; remember it if not."""
@@ -41,6 +42,7 @@ class Receipts:
         mac = hmac.digest(self._secret, content, "sha256")[:16]
         before = self._receipts.pop(mid, None)
         self._receipts[mid] = _Receipt(mac, now)
+        self._unanswered[mid] = None
         if dup and before is not None and before.mac == mac:
             return True
         self._new[mid] = mac
@@ -53,10 +55,10 @@ class Receipts:
     def take(self, now: int) -> tuple[tuple[tuple[int, bytes], ...], tuple[int, ...]]:
         """Return what to store, as (id, mac), and the ids to forget.
 
-        Acknowledgements of what is new go out after this, so its time begins now, however long it was collected: while
-        the process stood still, or over a jump of the clock.
+        The acknowledgements of what has come go out after this, so its time begins now, however long it was collected:
+        while the process stood still, or over a jump of the clock.
         """
-        for mid in self._new:
+        for mid in self._unanswered:
             receipt = self._receipts.pop(mid, None)
             if receipt is not None:
                 self._receipts[mid] = _Receipt(receipt.mac, now)
@@ -68,5 +70,5 @@ class Receipts:
         for mid in forgotten:
             del self._receipts[mid]
         new = tuple((mid, mac) for mid, mac in self._new.items() if mid in self._receipts)
-        self._new = {}
+        self._new, self._unanswered = {}, {}
         return new, tuple(forgotten)

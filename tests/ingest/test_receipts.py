@@ -34,6 +34,16 @@ def test_a_receipt_lives_from_the_acknowledgement_on() -> None:
     assert again(receipts, connection=2, now=3 * KEPT + 10)
 
 
+def test_so_does_that_of_a_repetition() -> None:
+    """Its acknowledgement goes out with the next commit, and can get lost as the first one did."""
+    receipts = made()
+    assert not again(receipts, connection=1, now=0, dup=False)
+    receipts.take(10)
+    assert again(receipts, connection=2, now=20)
+    assert receipts.take(3 * KEPT) == ((), ())
+    assert again(receipts, connection=3, now=3 * KEPT + 10)
+
+
 def test_a_receipt_is_forgotten_when_its_acknowledgement_must_have_arrived() -> None:
     """A constant reading under an id that is used again is no repetition."""
     receipts = made()
