@@ -74,6 +74,7 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy -p tests.servers
+	@$(VENV)/bin/mypy -p tests.simulation
 	@$(VENV)/bin/mypy -p tests.faults
 	@$(VENV)/bin/mypy -p benchmarks
 	@$(VENV)/bin/lint-imports

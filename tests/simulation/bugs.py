@@ -26,7 +26,7 @@ class Bug:
 
     parts: Parts
     kinds: tuple[str, ...]
-    within: int = 300
+    within: int = 600
 
 
 # -- the gateway ----------------------------------------------------------------------------------------------
