@@ -197,7 +197,7 @@ class Campaign:
         elif not breaker.over:
             doing = "waiting for what is still broken"
         else:
-            doing = f"waiting: {self._outcomes} outcomes of {self._due}"
+            doing = f"waiting: {self._outcomes} outcomes of {self._due}" if self._outcomes else "waiting for outcomes"
         self._told.often(
             f"{doing}; {done['kills']} kills, {done['other faults']} other faults, "
             f"{len(self._ledger.all()):,} readings, {self._ledger.acknowledged:,} acknowledged"

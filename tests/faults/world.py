@@ -28,7 +28,7 @@ from tests.faults.trial import Addresses, Files, Wanted, gateway_names, role_nam
 from tests.servers import install, run
 from tests.servers.toxiproxy import Proxy, Toxiproxy
 
-LEAD: Final = 35_000
+LEAD: Final = 60_000
 """Milliseconds from the files to the first window: so long the roles may take to start on two busy processors."""
 SENSORS: Final = "sensors"
 _direct = build_opener(ProxyHandler({}))
