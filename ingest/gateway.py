@@ -158,6 +158,7 @@ class Gateway:
         """Take one message in. Never raises for anything that a message can hold."""
         self.book.heard = now
         self._batcher.heard(now, Ack(message.connection, message.mid) if message.qos else None)
+        self._receipts.heard(message.connection, now)
         number = self._decoders.of(message.topic)
         if number is None:
             self.tally.refused["", "unknown_topic"] += 1
@@ -199,7 +200,6 @@ class Gateway:
             message.payload,
             mid=message.mid,
             dup=message.dup,
-            connection=message.connection,
             now=now,
         )
 

@@ -32,12 +32,18 @@ class Receipts:
         self._new: dict[int, bytes] = {}
         self._unanswered: dict[int, None] = {}  # came since the last commit, repetitions too
 
-    def repeated(self, topic: str, payload: bytes, *, mid: int, dup: bool, connection: int, now: int) -> bool:
-        """Tell whether this message has been here; remember it if not."""
+    def heard(self, connection: int, now: int) -> None:
+        """A message came, of any source.
+
+        On a new connection all that was not acknowledged comes again, one after the other: nothing is forgotten before
+        it had the time to, whatever comes first.
+        """
         if connection != self._connection:
-            # all that was not acknowledged comes again now: nothing is forgotten before it had the time to
             self._connection = connection
-            self._receipts = {mid_: _Receipt(one.mac, now) for mid_, one in self._receipts.items()}
+            self._receipts = {mid: _Receipt(one.mac, now) for mid, one in self._receipts.items()}
+
+    def repeated(self, topic: str, payload: bytes, *, mid: int, dup: bool, now: int) -> bool:
+        """Tell whether this message has been here; remember it if not."""
         content = b"sotto/1 receipt\0" + topic.encode("utf-8", "surrogatepass") + b"\0" + payload
         mac = hmac.digest(self._secret, content, "sha256")[:16]
         before = self._receipts.pop(mid, None)

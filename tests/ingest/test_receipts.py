@@ -10,7 +10,8 @@ def made(kept: dict[int, bytes] | None = None) -> Receipts:
 
 
 def again(receipts: Receipts, *, connection: int, now: int, dup: bool = True) -> bool:
-    return receipts.repeated("now/one", b"21.5", mid=1, dup=dup, connection=connection, now=now)
+    receipts.heard(connection, now)
+    return receipts.repeated("now/one", b"21.5", mid=1, dup=dup, now=now)
 
 
 def test_what_is_sent_again_is_recognised_by_id_and_content() -> None:
@@ -21,7 +22,7 @@ def test_what_is_sent_again_is_recognised_by_id_and_content() -> None:
     assert again(receipts, connection=2, now=20)
     assert again(made(dict(stored)), connection=1, now=20)
     assert not again(receipts, connection=2, now=30, dup=False)
-    assert not receipts.repeated("now/one", b"22", mid=1, dup=True, connection=2, now=40)
+    assert not receipts.repeated("now/one", b"22", mid=1, dup=True, now=40)
 
 
 def test_a_receipt_lives_from_the_acknowledgement_on() -> None:
@@ -42,6 +43,16 @@ def test_so_does_that_of_a_repetition() -> None:
     assert again(receipts, connection=2, now=20)
     assert receipts.take(3 * KEPT) == ((), ())
     assert again(receipts, connection=3, now=3 * KEPT + 10)
+
+
+def test_nothing_is_forgotten_while_a_new_connection_sends_again() -> None:
+    """What comes first on it may be of a source that needs no receipts, and is committed before the rest comes."""
+    receipts = made()
+    assert not again(receipts, connection=1, now=0, dup=False)
+    receipts.take(10)
+    receipts.heard(2, 3 * KEPT)
+    assert receipts.take(3 * KEPT + 10) == ((), ())
+    assert again(receipts, connection=2, now=3 * KEPT + 20)
 
 
 def test_a_receipt_is_forgotten_when_its_acknowledgement_must_have_arrived() -> None:
