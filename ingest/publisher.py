@@ -24,7 +24,7 @@ from protocol.topics import Topics
 _log = structlog.get_logger("sotto.publisher")
 
 _MOST: Final = 2_000
-_MOST_BYTES: Final = 16 << 20
+_MOST_BYTES: Final = 4 << 20
 _AT_ONCE: Final = 64
 _PAUSE: Final = 0.2
 _SILENT: Final = 5.0
