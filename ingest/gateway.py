@@ -173,7 +173,7 @@ class Gateway:
                 raise RefusedError("retained")  # the broker repeats it, nobody knows how old it is
             if len(message.payload) > self._max_payload:
                 raise RefusedError("too_large")
-            if not source.timed and self._was_delivered(message, now):
+            if not source.timed and self._was_delivered(message):
                 tally.repeats += 1
                 return
             rows = source.rows(message.topic, message.payload, now * 1_000_000, tally)
@@ -194,13 +194,12 @@ class Gateway:
             self.book.took(window, now)
             self._batcher.add(window, number, row)
 
-    def _was_delivered(self, message: Message, now: int) -> bool:
+    def _was_delivered(self, message: Message) -> bool:
         return message.qos > 0 and self._receipts.repeated(
             message.topic,
             message.payload,
             mid=message.mid,
             dup=message.dup,
-            now=now,
         )
 
     def tick(self, now: int, *, hold: bool = False, flush: bool = False, most: int | None = None) -> Commit | None:

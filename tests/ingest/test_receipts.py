@@ -11,7 +11,7 @@ def made(kept: dict[int, bytes] | None = None) -> Receipts:
 
 def again(receipts: Receipts, *, connection: int, now: int, dup: bool = True) -> bool:
     receipts.heard(connection, now)
-    return receipts.repeated("now/one", b"21.5", mid=1, dup=dup, now=now)
+    return receipts.repeated("now/one", b"21.5", mid=1, dup=dup)
 
 
 def test_what_is_sent_again_is_recognised_by_id_and_content() -> None:
@@ -22,7 +22,7 @@ def test_what_is_sent_again_is_recognised_by_id_and_content() -> None:
     assert again(receipts, connection=2, now=20)
     assert again(made(dict(stored)), connection=1, now=20)
     assert not again(receipts, connection=2, now=30, dup=False)
-    assert not receipts.repeated("now/one", b"22", mid=1, dup=True, now=40)
+    assert not receipts.repeated("now/one", b"22", mid=1, dup=True)
 
 
 def test_a_receipt_lives_from_the_acknowledgement_on() -> None:
@@ -55,10 +55,30 @@ def test_nothing_is_forgotten_while_a_new_connection_sends_again() -> None:
     assert again(receipts, connection=2, now=3 * KEPT + 20)
 
 
+def pass_time(receipts: Receipts, *, since: int, by: int) -> list[int]:
+    """Let messages of another source come every second; return the ids that were forgotten."""
+    found: list[int] = []
+    for now in range(since, since + by + 1, 1_000):
+        receipts.heard(1, now)
+        found += receipts.take(now)[1]
+    return found
+
+
 def test_a_receipt_is_forgotten_when_its_acknowledgement_must_have_arrived() -> None:
     """A constant reading under an id that is used again is no repetition."""
     receipts = made()
     again(receipts, connection=1, now=0, dup=False)
+    receipts.take(0)
+    assert pass_time(receipts, since=0, by=KEPT - 1_000) == []
+    assert pass_time(receipts, since=KEPT, by=1_000) == [1]
+    assert not again(receipts, connection=1, now=KEPT + 2_000)
+
+
+def test_time_in_which_the_process_stood_still_does_not_count() -> None:
+    """The acknowledgement was lost and the connection has ended, and nobody here has noticed either yet."""
+    receipts = made()
+    again(receipts, connection=1, now=0, dup=False)
     receipts.take(10)
-    assert receipts.take(10 + KEPT) == ((), (1,))
-    assert not again(receipts, connection=1, now=20 + KEPT)
+    receipts.heard(1, 20)
+    assert receipts.take(3 * KEPT) == ((), ())
+    assert again(receipts, connection=2, now=3 * KEPT + 10)
