@@ -266,9 +266,9 @@ class Oracle:
             signed = {(one.gateway, one.contribution) for one in self.manifests[window][party].entries}
             if not signed >= set(entries.items()):
                 raise Violation(f"{self._name(window)} counts what party {party} never held")
-        for name in set(setting.names) - set(entries):
-            if all(name in {one.gateway for one in said.entries} for said in self.manifests[window].values()):
-                raise Violation(f"{self._name(window)} goes without {name}, which all parties held")
+        said = [set(manifest.entries) for manifest in self.manifests[window].values()]
+        for entry in set.intersection(*said) - set(agreed.entries):
+            raise Violation(f"{self._name(window)} goes without {entry.gateway}, which all parties held")
         values = [value for identity in entries.values() for value in world.ledger.contributions[identity][2]]
         self._check_point(window, aggregate, cell, values, lies=lies)
 
