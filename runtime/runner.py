@@ -62,6 +62,7 @@ class Runner:
         self._ends_at = 0
         self._answered = float("-inf")
         self._outages = 0
+        self._handing_over = 0
 
     # -- the generation --------------------------------------------------------------------------------------
 
@@ -111,6 +112,7 @@ class Runner:
             counts=self._counts[flow.name],
             seen=self._seen,
             moment=self._moment,
+            held_up=lambda: self._handing_over > 0,
         )
         for place in lane.places:
             self._lanes[place] = lane
@@ -128,7 +130,11 @@ class Runner:
         """Hand a record to its lane; what belongs to nobody is left out."""
         lane = self._lanes.get(Place(record.topic, record.partition))
         if lane is not None:
-            await lane.put(record)
+            self._handing_over += 1
+            try:
+                await lane.put(record)
+            finally:
+                self._handing_over -= 1
 
     # -- commits ---------------------------------------------------------------------------------------------
 
