@@ -30,6 +30,9 @@ _PAUSE: Final = 0.2
 _SILENT: Final = 5.0
 """Seconds without an answer after which Kafka counts as away; kafka-python itself goes on trying for a minute."""
 _LONGEST_PAUSE: Final = 5.0
+_FIRST_TIME: Final = 946_684_800_000
+"""2000-01-01 in ms: a clock that says less was never set. An embedded Kafka (librdkafka's mock) answers with a small
+constant, a machine without a clock chip with 1970: neither is a time, and no gateway may wait for it for ever."""
 
 
 class Future(Protocol):
@@ -226,7 +229,7 @@ class Publisher:
             self.seconds.append(now - since)
             stamp = getattr(metadata, "timestamp", None)
             # with CreateTime the client puts its own time there, read in the moment of sending: it proves nothing
-            if isinstance(stamp, int) and stamp > 0 and not wall[0] <= stamp <= wall[1]:
+            if isinstance(stamp, int) and stamp >= _FIRST_TIME and not wall[0] <= stamp <= wall[1]:
                 self.answer = Answer(sent=int(since * 1000), confirmed=int(now * 1000), stamp=stamp)
             self._last = record
             confirmed = record.id
