@@ -270,6 +270,9 @@ class Gateway:
 
     def _store(self, window: int, by_source: dict[int, list[Row]], draft: _Draft) -> None:
         state = self._open.get(window)
+        if state is None and not self.book.may_open(window, self._open):
+            self._refuse(by_source)
+            return
         if state is None:
             salt = self._entropy(SALT_SIZE)
             state = self._open[window] = _Open(
@@ -330,6 +333,14 @@ class Gateway:
                 )
             )
             state.cores.append(core)
+
+    def _refuse(self, by_source: dict[int, list[Row]]) -> None:
+        """Count what lies too far ahead of the readings' clock. It moves that clock as ever: else it could stand."""
+        for number, rows in by_source.items():
+            readings = sum(value == value for row in rows for value in row.values)  # noqa: PLR0124  NaN is a gap
+            self.tally.refused[self._decoders.all[number].name, "too_far_ahead"] += readings
+            for row in rows:
+                self.book.events.heard(row.sensor, row.time // 1_000_000)
 
     def _within_limit(
         self, one: Columns, source: str, state: _Open

@@ -12,6 +12,7 @@ event   the readings' own clock (`ingest.event_clock`) has passed end + lateness
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -20,6 +21,10 @@ from protocol.windows import start_of
 
 _AT_ONCE: Final = 64
 """Windows that are sealed in one step at most: a jump over a quiet month must not stop the gateway for minutes."""
+
+FAR: Final = 10_000
+"""So many windows far ahead of the readings' clock may be open. Each costs about 8 kB of memory, and a sensor with a
+random clock would open all of the task's. Windows near the clock are always taken: a lonely sensor shuts out nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,15 @@ class WindowBook:
         if self.next is not None and window < self.next:
             return "late"
         return window
+
+    def may_open(self, window: int, stored: Collection[int]) -> bool:
+        """Tell whether one more window may be stored beside those that are, by event time; else it is open no more."""
+        if self.rules.seals_by == "wall" or len(stored) < FAR or self.events.is_near(window):
+            return True
+        if sum(not self.events.is_near(one) for one in stored) < FAR:
+            return True
+        self.open.discard(window)
+        return False
 
     def took(self, window: int, now: int) -> None:
         """Note a reading of an open window."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +125,42 @@ def test_a_sensor_ahead_seals_nothing_for_the_others() -> None:
     made.tick()
     assert set(made.sharder.seals) == {START, START + HOUR}
     assert made.sum_of("no2", window=START + 40 * HOUR) == (1, 5)
+
+
+def test_a_sensor_with_a_random_clock_opens_a_bounded_number_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By event time. What it sends beyond is counted as refused; those who go with the time lose nothing."""
+    most, hours = 20, 60
+    monkeypatch.setattr("ingest.windows.FAR", most)
+    made, chance = Made(seals_by="event"), random.Random(1)
+    mad = chance.sample(range(100, 2_000), hours)
+    for hour, ahead in enumerate(mad):
+        for station in ("A", "B"):
+            made.send(f"air/ring/{station}", {"time": at(START + hour * HOUR), "NO2": 1, "TEMP": None})
+        made.send("air/ring/Mad", {"time": at(START + ahead * HOUR), "NO2": 1, "TEMP": None})
+        made.tick(flush=True)
+        assert len(made.gateway.book.open) <= most + 3
+        assert made.gateway.book.open >= made.gateway.open_windows().keys()
+    assert made.refusals() == {"too_far_ahead": hours - most}
+    assert [made.sum_of("no2", window=START + hour * HOUR)[0] for hour in range(hours)] == [2] * hours
+
+
+def test_the_bound_on_windows_ahead_does_not_stop_a_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither does one sensor's year in a single batch meet it, nor is a gap the end once everybody is behind it."""
+    monkeypatch.setattr("ingest.windows.FAR", 20)
+    made = Made(seals_by="event", batch_rows=10_000)
+    for hour in range(0, 500):
+        made.send("air/ring/A", {"time": at(START + hour * HOUR), "NO2": 1, "TEMP": None})
+    made.tick(flush=True)
+    assert not made.refusals()
+    for ahead in range(1_000, 1_020):
+        made.send("air/ring/Mad", {"time": at(START + ahead * HOUR), "NO2": 1, "TEMP": None})
+    made.tick(flush=True)
+    for _ in range(3):
+        for station in ("A", "B", "C"):
+            made.send(f"air/ring/{station}", {"time": at(START + 900 * HOUR), "NO2": 1, "TEMP": None})
+        made.tick(flush=True)
+    assert made.refusals()["too_far_ahead"] <= 3
+    assert made.sum_of("no2", window=START + 900 * HOUR)[0] >= 3
 
 
 # -- sensors, by the wall clock -------------------------------------------------------------------------------
