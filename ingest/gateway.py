@@ -214,7 +214,10 @@ class Gateway:
         draft = _Draft()
         receipts, forgotten = self._receipts.take(now) if collected.acks else ((), ())
         for window in sorted(collected.rows):
-            self._store(window, collected.rows[window], draft)
+            if window in self._open or self.book.may_open(window, self._open):
+                self._store(window, collected.rows[window], draft)
+            else:
+                self._refuse(collected.rows[window])
         for window in [] if hold else self.book.due(now)[:most]:  # after the rows: by event time they move the clock
             self._seal(window, now, draft)
         commit = self._commit(draft, receipts=receipts, forgotten=forgotten, acks=tuple(collected.acks))
@@ -270,9 +273,6 @@ class Gateway:
 
     def _store(self, window: int, by_source: dict[int, list[Row]], draft: _Draft) -> None:
         state = self._open.get(window)
-        if state is None and not self.book.may_open(window, self._open):
-            self._refuse(by_source)
-            return
         if state is None:
             salt = self._entropy(SALT_SIZE)
             state = self._open[window] = _Open(

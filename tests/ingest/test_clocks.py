@@ -148,7 +148,7 @@ def test_the_bound_on_windows_ahead_does_not_stop_a_history(monkeypatch: pytest.
     """Neither does one sensor's year in a single batch meet it, nor is a gap the end once everybody is behind it."""
     monkeypatch.setattr("ingest.windows.FAR", 20)
     made = Made(seals_by="event", batch_rows=10_000)
-    for hour in range(0, 500):
+    for hour in range(500):
         made.send("air/ring/A", {"time": at(START + hour * HOUR), "NO2": 1, "TEMP": None})
     made.tick(flush=True)
     assert not made.refusals()
