@@ -5,6 +5,7 @@ Every process of a role has a page of its own: with several workers of a party, 
 
 from __future__ import annotations
 
+import errno
 import http.client
 import ipaddress
 import json
@@ -21,6 +22,8 @@ from sotto.roles import Role, kind_of, read_role, read_task
 from sotto.terminal import answer
 
 _PATIENCE: Final = 5.0
+_MOST: Final = 16 << 20
+"""Bytes of a page: MOST_DUE windows of each partition with all their gateways are less."""
 
 
 def status(
@@ -40,11 +43,28 @@ def status(
     listen = _listen(role) if http is None else http
     document = ask(listen, kind=kind, name=role.name, where=f"{file.name}: [http] listen" if http is None else "--http")
     if as_json:
-        answer(json.dumps(document, indent=2, ensure_ascii=False))
+        answer(json.dumps(document, indent=2))
     else:
-        answer("\n".join(report(document, task=read_task(role), now=time.time_ns() // 1_000_000)))
+        answer("\n".join(map(_harmless, _words(document, role))))
     if document["unready"] or not document["healthy"]:
         raise typer.Exit(NotReadyError.exit_code)
+
+
+def _words(document: dict[str, Any], role: Role) -> list[str]:
+    task = read_task(role)
+    try:
+        return report(document, task=task, now=time.time_ns() // 1_000_000)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise NotReadyError(
+            "the page of this role is not as it should be",
+            where=f"{document['role']} {role.name}",
+            remedy="Does another version of Sotto run there? --json shows the page as it is.",
+        ) from error
+
+
+def _harmless(line: str) -> str:
+    """A page holds texts of servers; what moves the cursor or colours a terminal is not printed."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def ask(listen: str, *, kind: str, name: str, where: str) -> dict[str, Any]:
@@ -67,9 +87,9 @@ def ask(listen: str, *, kind: str, name: str, where: str) -> dict[str, Any]:
     code, body = _get(_reachable(host), port, where=where)
     try:
         document = json.loads(body) if code == http.client.OK else None
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or ("role" not in document and "unready" not in document):
+    if not isinstance(document, dict) or not {"unready", "healthy"} <= document.keys():
         raise NotReadyError(
             f"something answers at {address} that is not a role of Sotto (HTTP {code})",
             where=where,
@@ -82,7 +102,7 @@ def ask(listen: str, *, kind: str, name: str, where: str) -> dict[str, Any]:
         )
     if found != (kind, name):
         raise NotReadyError(
-            f"{found[0]} {found[1]} answers at {address}, not {kind} {name}",
+            _harmless(f"{found[0]} {found[1]} answers at {address}, not {kind} {name}"),
             where=where,
             remedy="Two roles have the same address in their files, or this one was started with --http.",
         )
@@ -94,7 +114,7 @@ def _get(host: str, port: int, *, where: str) -> tuple[int, bytes]:
     try:
         connection.request("GET", "/status")
         response = connection.getresponse()
-        return response.status, response.read()
+        return response.status, _read(response)
     except (OSError, http.client.HTTPException) as error:
         silent = isinstance(error, TimeoutError)
         raise NotReadyError(
@@ -105,6 +125,18 @@ def _get(host: str, port: int, *, where: str) -> tuple[int, bytes]:
         ) from error
     finally:
         connection.close()
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Read a page. Whoever answers without end, or a byte at a time, is none of ours. Raises TimeoutError, OSError."""
+    body, until = bytearray(), time.monotonic() + _PATIENCE
+    while part := response.read1(1 << 16):
+        body += part
+        if len(body) > _MOST:
+            raise OSError(errno.EMSGSIZE, "its answer has no end")
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(body)
 
 
 def _reason(error: OSError | http.client.HTTPException) -> str:

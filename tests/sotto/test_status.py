@@ -6,7 +6,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -292,6 +292,60 @@ def test_somebody_else_answers(trial: Trial, capsys: pytest.CaptureFixture[str])
     with other() as listen:
         assert run("status", file, "--http", listen) == 3
     assert "not a role of Sotto (HTTP 404)" in capsys.readouterr().err
+
+
+@contextmanager
+def answering(*parts: bytes) -> Iterator[str]:
+    """Answer every question with these parts."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                for part in parts:
+                    self.wfile.write(part)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ((b"[" * 200_000,), "is not a role of Sotto"),
+        ((b'{"role": "party", "name": "city-it"}',), "is not a role of Sotto"),
+        ((b'{"role": "party", "name": "city-it", "healthy": true, "unready": 5}',), "not as it should be"),
+        ((b'{"role": "a\\u001b[2J", "name": 1, "healthy": 1, "unready": {}}',), "a?[2J 1 answers"),
+        ((b" " * (1 << 20),) * 17, "its answer has no end"),
+    ],
+)
+def test_an_answer_that_is_no_page_is_an_error_and_no_harm(
+    trial: Trial, capsys: pytest.CaptureFixture[str], parts: tuple[bytes, ...], words: str
+) -> None:
+    """Nested, short, of another version, with the codes of a terminal, without end."""
+    with answering(*parts) as listen:
+        assert run("status", trial.directory / "parties" / "city-it.toml", "--http", listen) == 3
+    error = capsys.readouterr().err
+    assert words in error
+    assert "\x1b" not in error
+
+
+def test_texts_of_servers_do_not_reach_the_terminal(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of a broker may hold anything."""
+    document = {**PARTY, "name": "city-it", "kafka": "\x1b[2J\x9b31mgone"}
+    with page(document) as listen:
+        for more in ([], ["--json"]):
+            assert run("status", trial.directory / "parties" / "city-it.toml", "--http", listen, *more) == 0
+            shown = capsys.readouterr().out
+            assert "gone" in shown
+            assert not {"\x1b", "\x9b"} & set(shown)
 
 
 def test_a_wrong_file_is_a_wrong_use(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
