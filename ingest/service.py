@@ -173,7 +173,8 @@ class Service:
             if self._gateway.wait(now) == 0:
                 self._store(self._gateway.tick(now, hold=True), stop)
         most = self._most()
-        self._store(self._gateway.tick(now, hold=self._hold(now) or most == 0, most=most), stop)
+        hold, tells = self._hold(now) or most == 0, self._publisher.connected
+        self._store(self._gateway.tick(now, hold=hold, most=most, tells=tells), stop)
 
     def _most(self) -> int | None:
         """Until Kafka has answered once its time is not known: a wrong clock may cost one window, not a month of them.

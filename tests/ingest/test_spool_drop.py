@@ -150,6 +150,32 @@ def test_what_a_dropped_seal_had_noted_is_told_again(tmp_path: Path) -> None:
     assert in_spool(made) == [f"cold seal {START + hour * HOUR}" for hour in range(3)]
 
 
+def test_what_was_lost_is_told_when_kafka_is_there_again(tmp_path: Path) -> None:
+    """A seal that is made while Kafka is away comes too late for its window, and nobody would read its notes."""
+    made = Made(tmp_path, seals_by="wall", now=START)
+
+    def hour(number: int, *, tells: bool) -> None:
+        made.now = START + number * HOUR + 20 * MINUTE
+        made.send("air/ring/A", {"time": at(made.now), "NO2": 5, "TEMP": None})
+        made.tick(flush=True, tells=tells)
+
+    for number in range(4):
+        hour(number, tells=False)
+    waiting = made.spool.oldest() if made.spool is not None else None
+    assert waiting is not None
+    assert made.spool is not None
+    made.spool.commit(made.gateway.give_up(waiting, made.now), epoch=made.epoch.counter, now=made.now)
+    hour(4, tells=False)
+    made.spool.close()
+    made = Made(tmp_path, seals_by="wall", now=made.now)
+    hour(5, tells=False)
+    assert not any(notes for notes in made.sharder.notes.values())
+    hour(6, tells=True)
+    hour(7, tells=True)
+    told = {window: notes.dropped for window, notes in made.sharder.notes.items() if notes}
+    assert told == {START + 5 * HOUR: 1}
+
+
 def test_a_window_that_kafka_has_is_never_given_up(tmp_path: Path) -> None:
     """Seals alone take no room and complete what is there already; cold ones are not dropped again."""
     made = Made(tmp_path, seals_by="wall")
