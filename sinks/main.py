@@ -68,7 +68,12 @@ def run(path: Path, *, http: str | None = None, stop: threading.Event | None = N
             clock=clock,
             beat=pulse,
             check=TopicCheck(
-                kafka=config.kafka, task=task, topics=topics, own=topics_of("sink", "sink", topics), roster=None
+                kafka=config.kafka,
+                task=task,
+                topics=topics,
+                own=topics_of("sink", "sink", topics),
+                roster=None,
+                file=path,
             ),
             stop=stop,
         )

@@ -183,6 +183,7 @@ class Checks:
             own=own,
             roster=None if self.kind == "sink" else self.roster,
             server=self.role.kafka.bootstrap_servers[0],
+            file=self.role.path,
         )
         return f"{len(found)}" + (", retention not readable" if unread else "")
 
