@@ -44,7 +44,7 @@ class Bounds:
         if now is not None and now - max(oldest.stored_at, oldest.window + window_size) > self.max_age:
             return f"older than {format_duration(self.max_age)}"
         if self.when_full == "drop_oldest" and full:
-            return "the spool is full"
+            return "the spool was full"
         return None
 
 

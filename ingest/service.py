@@ -277,6 +277,7 @@ class Service:
                 reason=why,
                 remedy="These readings are lost; the next window of this gateway that counts says how many.",
             )
+            self._page.drop(one, why)
             self._dropped += one.readings
             self._metrics.dropped.inc(one.readings)
             self._metrics.dropped_windows.inc()

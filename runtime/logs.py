@@ -31,6 +31,8 @@ _TELLING: Final = (
     "measure",
 )  # two of these differ: no repeat
 _PERIOD: Final = 60_000
+_EACH: Final = frozenset({"window_dropped"})
+"""Events that are never collapsed: each names what was lost, and at most one comes for a window."""
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class Repeats:
 
     def admit(self, record: logging.LogRecord) -> bool:
         """Tell whether to write this record; one that is not written has been counted."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or (isinstance(record.msg, Mapping) and record.msg.get("event") in _EACH):
             return True
         now, key = self._clock(), _kind(record)
         seen = self._seen.get(key)

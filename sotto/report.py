@@ -155,17 +155,26 @@ class _Report:
             yield document["state"]
         if "spool" not in document:
             return
+        given_up = {one["window"]: one for one in document["dropped_windows"]}
         for one in reversed(document["windows"]):
             seals = self._task.window_end(one["window"]) + self._task.window.lateness
             when = f", is sealed at {self._at(seals)}" if seals > self._now else ""
-            yield f"{self._at(one['window'])}  open: {_count(one['readings'], 'reading')}{when}"
+            if one["window"] not in given_up:
+                yield f"{self._at(one['window'])}  open: {_count(one['readings'], 'reading')}{when}"
         if not document["windows"]:
             yield "no window has readings"
-        for one in reversed(document["sealed"][-_MOST_ENDED:]):
+        sealed = [one for one in document["sealed"] if one["window"] not in given_up]
+        for one in reversed(sealed[-_MOST_ENDED:]):
             words = [_count(one["readings"], "reading"), _count(one["gaps"], "gap")]
-            words += [f"{one[word]} {word}" for word in ("late", "dropped", "refused") if one.get(word)]
+            words += [f"{one[word]} {word}" for word in ("late", "refused") if one[word]]
+            if one["dropped"]:
+                words.append(f"tells of {_count(one['dropped'], 'reading')} dropped from earlier windows")
             cold = " (cold: it does not count, this gateway began after it)" if one["cold"] else ""
             yield f"{self._at(one['window'])}  sealed: {', '.join(words)}{cold}"
+        for one in reversed(document["dropped_windows"][-_MOST_ENDED:]):
+            yield f"{self._at(one['window'])}  given up: {_count(one['readings'], 'reading')} ({one['reason']})"
+        if len(given_up) > _MOST_ENDED:
+            yield f"and {len(given_up) - _MOST_ENDED} given up before these: see the log (window_dropped)"
         spool = document["spool"]
         oldest = "" if spool["oldest_ms"] is None else f", oldest {in_words(spool['oldest_ms'])}"
         full = "" if spool["full"] is None else f", reading from MQTT has stopped: {spool['full']}"

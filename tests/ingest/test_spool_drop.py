@@ -211,8 +211,8 @@ ROOM = Waiting(window=START, stored_at=START + HOUR, readings=1, late=0, dropped
     [
         ("stop", True, START + 2 * HOUR, None),
         ("drop_oldest", False, START + 2 * HOUR, None),
-        ("drop_oldest", True, START + 2 * HOUR, "the spool is full"),
-        ("drop_oldest", True, None, "the spool is full"),
+        ("drop_oldest", True, START + 2 * HOUR, "the spool was full"),
+        ("drop_oldest", True, None, "the spool was full"),
         ("stop", False, START + HOUR + 7 * DAY, None),
         ("stop", False, START + HOUR + 7 * DAY + 1, "older than 7d"),
         ("drop_oldest", False, START + HOUR + 7 * DAY + 1, "older than 7d"),
@@ -278,7 +278,16 @@ def test_the_loop_drops_the_oldest_until_there_is_room(tmp_path: Path) -> None:
     assert len(loop.broker.acknowledged) == 80
     loop.later(1_000)
     loop.turn()
-    spool = loop.service.status()["spool"]
+    status = loop.service.status()
+    named, sealed = status["dropped_windows"], status["sealed"]
+    assert isinstance(named, list)
+    assert isinstance(sealed, list)
+    assert sum(one["readings"] for one in named) == lost
+    assert {one["reason"] for one in named} == {"the spool was full"}
+    gone = {one["window"] for one in named}
+    assert [one["window"] for one in sealed if one["cold"]] == sorted(gone & {one["window"] for one in sealed})
+    assert not any(one["dropped"] for one in sealed if one["window"] in gone)
+    spool = status["spool"]
     assert isinstance(spool, dict)
     assert spool["dropped"] == lost
     assert loop.service._metrics.dropped._value.get() == lost

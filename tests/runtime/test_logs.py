@@ -109,6 +109,15 @@ def test_information_is_never_collapsed(stream: io.StringIO) -> None:
     assert len(_lines(stream)) == 2
 
 
+def test_each_window_that_was_dropped_is_told(stream: io.StringIO) -> None:
+    """The log is where it is written which windows are lost: no two of them are repeats."""
+    configure("info", "json", stream=stream, clock=_Clock())
+    windows = [f"{hour:02}:00" for hour in range(34)]
+    for window in windows:
+        structlog.get_logger().error("window_dropped", window=window, reason="the spool was full")
+    assert [json.loads(line)["window"] for line in _lines(stream)] == windows
+
+
 def test_repeats_of_a_library_are_collapsed_before_formatting(stream: io.StringIO) -> None:
     """A broker that is down makes a library warn again and again with other numbers."""
     clock = _Clock()

@@ -161,6 +161,7 @@ def test_a_gateway_says_how_full_its_spool_is_and_since_when_kafka_is_away() -> 
         "sealed": [
             {"window": START, "readings": 11, "gaps": 1, "late": 2, "dropped": 0, "refused": 0, "cold": False},
         ],
+        "dropped_windows": [],
         "spool": {
             "bytes": 3_200_000,
             "limit_bytes": 2_000_000_000,
@@ -186,6 +187,38 @@ def test_a_gateway_says_how_full_its_spool_is_and_since_when_kafka_is_away() -> 
         "2016-11-30 23:00  2 readings came too late",
         "clock: right, 12 ms off Kafka's",
         "not ready: kafka: no answer",
+    ]
+
+
+def test_a_window_that_was_given_up_is_not_shown_as_sealed() -> None:
+    """Its readings are lost; what its seal would have told is told by a later one, and shown there only."""
+    sealed = {"readings": 12, "gaps": 0, "late": 0, "dropped": 0, "refused": 0, "cold": False}
+    given_up = [{"window": START + hour * HOUR, "readings": 12, "reason": "the spool was full"} for hour in range(9)]
+    lines = report(
+        {
+            "role": "gateway",
+            "state": "running",
+            "windows": [{"window": START + 8 * HOUR, "readings": 0}],
+            "sealed": [
+                {"window": START + 7 * HOUR, **sealed, "cold": True},
+                {"window": START + 9 * HOUR, **sealed, "dropped": 108},
+            ],
+            "dropped_windows": given_up,
+            "spool": {"bytes": 0, "limit_bytes": 2_000_000, "oldest_ms": None, "full": None, "dropped": 108},
+            "mqtt": {"connected": True, "since_ms": HOUR, "error": ""},
+            "refused": {},
+            "late": [],
+            "clock": {"offset_ms": 12, "synchronised": True, "right": True},
+            **OK,
+        },
+        task=TASK,
+        now=NOW,
+    )
+    assert lines[:9] == [
+        "2016-12-01 09:00  sealed: 12 readings, 0 gaps, tells of 108 readings dropped from earlier windows",
+        *(f"2016-12-01 0{hour}:00  given up: 12 readings (the spool was full)" for hour in (8, 7, 6, 5, 4, 3)),
+        "and 3 given up before these: see the log (window_dropped)",
+        "spool: 0 B of 2.0 MB, 108 readings dropped since the start",
     ]
 
 
