@@ -162,7 +162,7 @@ class Checks:
         return probes.mqtt(cast("GatewayFile", self.role.file), where=self.role.path.name)
 
     def _spool(self) -> str:
-        return probes.spool(cast("GatewayFile", self.role.file), where=self.role.path.name)
+        return probes.spool(cast("GatewayFile", self.role.file), self.task, self.key, where=self.role.path.name)
 
     def _kafka(self) -> str:
         with admin(self.role.kafka, client_id="sotto-check"):
