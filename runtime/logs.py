@@ -18,6 +18,8 @@ import structlog
 
 OURS: Final = "sotto"
 LIBRARIES: Final = ("faust", "mode", "aiokafka", "kafka", "paho", "influxdb_client", "urllib3", "asyncio", "amqtt")
+_TWICE: Final = "kafka.net.transport"
+"""Names a socket by its repr (`Abort`); `kafka.net.connection` tells the same fault with its reason."""
 
 _EventDict: TypeAlias = Any  # structlog's own name for it is MutableMapping[str, Any]
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -177,6 +179,7 @@ def configure(
     logging.getLogger(OURS).setLevel(_LEVELS[chosen])
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger(_TWICE).setLevel(logging.WARNING if chosen == "debug" else logging.CRITICAL)
     logging.captureWarnings(capture=True)
 
 
