@@ -95,7 +95,9 @@ class _Report:
                 return f"collects readings until {self._at(end)}{faults}{behind}"
             names = _some([_gateway(gateway) for gateway in one["gateways"]])
             return f"waits for {names}{self._without(one, len(one['gateways']), 'released')}{faults}{behind}"
-        what = "say what they hold" if one["waits_for"] == "manifests" else "release their totals"
+        single = len(one["parties"]) == 1
+        held, totals = ("it holds", "its totals") if single else ("they hold", "their totals")
+        what = f"say what {held}" if one["waits_for"] == "manifests" else f"release {totals}"
         names = _some(one["parties"])
         until = self._without(one, len(one["parties"]), "goes on") if "gives_up_in_ms" in one else ""
         if not names:
@@ -132,7 +134,7 @@ class _Report:
         said = []
         for one in self._document.get("parties", []):
             silent = "never heard" if one["silent_ms"] is None else f"silent {in_words(one['silent_ms'])}"
-            words = {"ok": "ok", "silent": silent, "waited_for": f"waited for ({silent})"}
+            words = {"ok": "ok", "silent": silent, "waited_for": f"waited for ({silent})", "not_heard": "not heard yet"}
             said.append(f"{one['name']} {words[one['state']]}")
         enough = self._document.get("enough_parties")
         suffice = f" ({_NUMBERS.get(enough, enough)} suffice)" if enough and enough < len(said) else ""
@@ -174,7 +176,7 @@ class _Report:
         for one in reversed(document["dropped_windows"][-_MOST_ENDED:]):
             yield f"{self._at(one['window'])}  given up: {_count(one['readings'], 'reading')} ({one['reason']})"
         if len(given_up) > _MOST_ENDED:
-            yield f"and {len(given_up) - _MOST_ENDED} given up before these: see the log (window_dropped)"
+            yield "and windows before these: see window_dropped in the log"
         spool = document["spool"]
         oldest = "" if spool["oldest_ms"] is None else f", oldest {in_words(spool['oldest_ms'])}"
         full = "" if spool["full"] is None else f", reading from MQTT has stopped: {spool['full']}"
@@ -193,7 +195,7 @@ class _Report:
     def sink(self) -> Iterator[str]:
         """A sink's page: what was written last, and how far it is behind."""
         document = self._document
-        for one in reversed(document["recent"][-_MOST_ENDED:]):
+        for one in sorted(document["recent"][-_MOST_ENDED:], key=lambda one: one["window"], reverse=True):
             hidden = sum(one["suppressed"].values())
             why = ", ".join(reason_of(reason).short for reason in one["suppressed"])
             said = f"written: {_count(one['points'], 'point')}, {hidden} suppressed{f' ({why})' if why else ''}"

@@ -121,11 +121,11 @@ def test_a_party_says_whom_each_window_waits_for_and_until_when() -> None:
         ({"goes_on_without_in_ms": 0}, "is released without it as soon as all that is in Kafka is read"),
         (
             {"waits_for": "manifests", "parties": ["party-3"]},
-            "waits for party-3 to say what they hold, goes on without it",
+            "waits for party-3 to say what it holds, goes on without it",
         ),
         (
             {"waits_for": "aggregate_shares", "parties": ["party-2"], "goes_on_without_in_ms": None},
-            "waits for party-2 to release their totals, is given up in 3 d: without it there is no result",
+            "waits for party-2 to release its totals, is given up in 3 d: without it there is no result",
         ),
         ({"faults": [{"name": "west-1", "reason": "two_seals"}]}, "west-1 does not count: two_seals"),
         ({"gateways": [{"name": f"g-{n}", "state": "silent", "silent_ms": None} for n in range(9)]}, "and 4 more"),
@@ -217,9 +217,16 @@ def test_a_window_that_was_given_up_is_not_shown_as_sealed() -> None:
     assert lines[:9] == [
         "2016-12-01 09:00  sealed: 12 readings, 0 gaps, tells of 108 readings dropped from earlier windows",
         *(f"2016-12-01 0{hour}:00  given up: 12 readings (the spool was full)" for hour in (8, 7, 6, 5, 4, 3)),
-        "and 3 given up before these: see the log (window_dropped)",
+        "and windows before these: see window_dropped in the log",
         "spool: 0 B of 2.0 MB, 108 readings dropped since the start",
     ]
+
+
+def test_a_party_that_was_never_heard_of_is_not_called_well() -> None:
+    """Nothing is known of it yet."""
+    parties = [{"name": "party-1", "state": "ok", "silent_ms": 0}]
+    parties.append({"name": "party-2", "state": "not_heard", "silent_ms": None})
+    assert "parties: party-1 ok, party-2 not heard yet" in said(parties=parties)
 
 
 def test_a_sink_says_what_it_wrote_last_and_how_far_it_is_behind() -> None:
