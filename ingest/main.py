@@ -160,6 +160,7 @@ def _serve(
                 max_age=config.spool.max_age,
                 when_full=config.spool.when_full,
                 kafka=", ".join(config.kafka.bootstrap_servers),
+                file=path.name,
             ),
             require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
         ),

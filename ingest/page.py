@@ -29,9 +29,9 @@ class Look:
     """What the loop sees once a second. `now` is monotonic, all times are in milliseconds.
 
     `windows`: open windows and their readings; `next_seal`: the window that is sealed next; `oldest`: age of the oldest
-    batch in the spool; `spool_says`: why reading has stopped; `dropped`: readings given up since the start; `links`:
-    server -> (connected, what was wrong last); `offset`: this clock minus Kafka's; `late`: readings that came too late,
-    by window.
+    batch in the spool; `spool_says`: what to do where reading has stopped; `dropped`: readings given up since the
+    start; `links`: server -> (connected, what was wrong last); `offset`: this clock minus Kafka's; `late`: readings
+    that came too late, by window.
     """
 
     now: int

@@ -325,7 +325,7 @@ class Service:
                 unacknowledged=self._gateway.unacknowledged + len(self._inbox),
                 spool_bytes=size,
                 spool_limit=self._room.bounds.max_size,
-                spool_says=None if self._full is None else str(self._full),
+                spool_says=None if self._full is None else self._room.way_out,
                 dropped=self._dropped,
                 oldest=oldest,
                 links={

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from protocol.reasons import reason_of
 from protocol.task import Task
+from protocol.units import format_size
 
 Document = Mapping[str, Any]
 
@@ -46,14 +47,6 @@ def in_words(ms: int) -> str:
         if len(parts) == 2:
             break
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
-
-
-def in_bytes(size: int) -> str:
-    """Write a size: "3.2 MB"."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"
 
 
 class _Report:
@@ -181,7 +174,7 @@ class _Report:
         oldest = "" if spool["oldest_ms"] is None else f", oldest {in_words(spool['oldest_ms'])}"
         full = "" if spool["full"] is None else f", reading from MQTT has stopped: {spool['full']}"
         dropped = f", {_count(spool['dropped'], 'reading')} dropped since the start" if spool["dropped"] else ""
-        yield f"spool: {in_bytes(spool['bytes'])} of {in_bytes(spool['limit_bytes'])}{oldest}{full}{dropped}"
+        yield f"spool: {format_size(spool['bytes'])} of {format_size(spool['limit_bytes'])}{oldest}{full}{dropped}"
         yield "servers: " + ", ".join(_link(name, document[name]) for name in ("mqtt", "kafka") if name in document)
         if document["refused"]:
             reasons = ", ".join(f"{reason} {number}" for reason, number in document["refused"].items())

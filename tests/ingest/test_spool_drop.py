@@ -10,6 +10,7 @@ import pytest
 from ingest.commit import Waiting
 from ingest.room import Bounds, Room
 from protocol.body import SealNotes
+from protocol.units import format_size
 from tests.ingest.made import HOUR, MINUTE, START, Made, at
 from tests.ingest.test_service import BOUNDS, Loop
 
@@ -221,7 +222,7 @@ ROOM = Waiting(window=START, stored_at=START + HOUR, readings=1, late=0, dropped
 )
 def test_why_a_window_leaves(when_full: str, full: bool, now: int | None, why: str | None) -> None:
     """By size only where the configuration says so; by age always, if the clock can be relied on."""
-    bounds = Bounds(max_size=100, max_age=7 * DAY, when_full=when_full, kafka="")  # type: ignore[arg-type]
+    bounds = Bounds(max_size=100, max_age=7 * DAY, when_full=when_full, kafka="", file="")  # type: ignore[arg-type]
     assert bounds.why_to_give_up(ROOM, full=full, now=now, window_size=HOUR) == why
 
 
@@ -254,9 +255,10 @@ def test_what_a_full_spool_says(tmp_path: Path) -> None:
     assert room.full
     error = room.full_error(now)
     assert error.what.startswith(
-        "the spool is full: 0 of 0 MB, oldest batch 1d7h10m, Kafka not reached since 2016-12-01T"
+        f"the spool is full: {format_size(made.spool.size)} of 10 B, oldest batch 1d7h10m,"
+        " Kafka not reached since 2016-12-01T"
     )
-    assert error.where == "gateway.toml: [spool] max_size"
+    assert error.where == "north-1.toml: [spool] max_size"
     assert "kafka-1:9092" in str(error)
     assert "only copy, sealed, of 6 readings" in str(error)
     room.look(wall=now, monotonic=DAY + 2_000, right=True, connected=True)

@@ -166,7 +166,7 @@ def test_a_gateway_says_how_full_its_spool_is_and_since_when_kafka_is_away() -> 
             "bytes": 3_200_000,
             "limit_bytes": 2_000_000_000,
             "oldest_ms": 22 * MINUTE,
-            "full": "full",
+            "full": "Open the way to k:9092",
             "dropped": 2,
         },
         "mqtt": {"connected": True, "since_ms": HOUR, "error": ""},
@@ -180,8 +180,8 @@ def test_a_gateway_says_how_full_its_spool_is_and_since_when_kafka_is_away() -> 
     assert report(document, task=TASK, now=NOW) == [
         "2016-12-01 20:00  open: 7 readings, is sealed at 2016-12-01 21:10",
         "2016-12-01 00:00  sealed: 11 readings, 1 gap, 2 late",
-        "spool: 3.2 MB of 2.0 GB, oldest 22 min, reading from MQTT has stopped: full, 2 readings dropped since the"
-        " start",
+        "spool: 3.2 MB of 2.0 GB, oldest 22 min, reading from MQTT has stopped: Open the way to k:9092,"
+        " 2 readings dropped since the start",
         "servers: mqtt connected, kafka not reached for 22 min (no answer)",
         "not used since the start: late 2, out_of_range 1",
         "2016-11-30 23:00  2 readings came too late",
