@@ -403,7 +403,8 @@ class Service:
 
     def status(self) -> Mapping[str, object]:
         """Return what /status shows; called from another thread."""
-        return {"role": "gateway", "task": self._task.name, "state": self._state, **self._page.document()}
+        named = {"task": self._task.name, "task_id": self._task.id}
+        return {"role": "gateway", **named, "state": self._state, **self._page.document()}
 
     def _finish(self, stop: threading.Event) -> None:
         """Store and acknowledge what was taken; give Kafka a moment. The rest is in the spool, or with the broker."""

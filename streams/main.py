@@ -223,6 +223,7 @@ class _Watch:
             "role": self._role,
             "name": self._name,
             "task": self._agreed.task.name,
+            "task_id": self._agreed.task.id,
             "roster": self._agreed.roster.version,
             "of_partitions": self._agreed.roster.partitions,
             **snapshot.document(),

@@ -323,6 +323,13 @@ def test_pages_that_are_switched_off(trial: Trial, capsys: pytest.CaptureFixture
     assert 'listen = ""' in capsys.readouterr().err
 
 
+def test_a_role_of_the_same_name_in_another_task_answers(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every task has its collector; what another one's waits for is no answer."""
+    with page({**PARTY, "role": "collector", "name": "collector", "task_id": TASK.id}) as listen:
+        assert run("status", trial.directory / "collector.toml", "--http", listen) == 3
+    assert f"works in another task: {TASK.id}" in capsys.readouterr().err
+
+
 def test_somebody_else_answers(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
     """Another role, or no role at all, is not taken for this one."""
     file = trial.directory / "collector.toml"
