@@ -2,6 +2,7 @@
 #   PYTHON=/path/to/python3.12   use this Python instead of the newest one that is found
 #   VENV=somewhere               another place for the virtual environment
 #   BENCH=--quick                for `make bench`: a look, not a measurement
+#   SEED=2 KILLS=20 MINUTES=2    for `make faults`; also SCHEME=additive, WORKERS=2
 
 .SHELLFLAGS := -euc
 .DEFAULT_GOAL := help
@@ -10,6 +11,11 @@
 VENV ?= .venv
 PYTHON ?=
 BENCH ?=
+SEED ?= 1
+KILLS ?= 100
+MINUTES ?=
+SCHEME ?= replicated
+WORKERS ?= 1
 IN := $(VENV)/bin/python
 # Built here and not in pip's isolation, which would fetch whatever version is the latest that day.
 PIP := $(IN) -m pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -68,6 +74,8 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy -p tests.servers
+	@$(VENV)/bin/mypy -p tests.simulation
+	@$(VENV)/bin/mypy -p tests.faults
 	@$(VENV)/bin/mypy -p benchmarks
 	@$(VENV)/bin/lint-imports
 
@@ -75,12 +83,17 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 bench: $(VENV)/.dev  ## what the secrecy costs: gateway and party against the same work in plaintext
 	@$(IN) -m benchmarks $(BENCH)
 
+.PHONY: faults
+faults: $(VENV)/.dev  ## break everything at random on the servers of `make servers`, and account for every reading
+	@$(IN) -m tests.faults --seed $(SEED) --kills $(KILLS) --scheme $(SCHEME) --workers $(WORKERS) \
+	    $(if $(MINUTES),--minutes $(MINUTES))
+
 .PHONY: vectors
 vectors: $(VENV)/.dev  ## write the test vectors again, from the code
 	@$(IN) -m tests.vectors.make
 
 .PHONY: servers
-servers: | $(IN)  ## install mosquitto, Kafka and InfluxDB for the tests, without Docker
+servers: | $(IN)  ## install mosquitto, Kafka, InfluxDB and toxiproxy for the tests, without Docker
 	@$(IN) tests/servers/install.py
 
 .PHONY: constraints

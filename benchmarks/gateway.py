@@ -42,7 +42,9 @@ class PlainSharder:
         """Pack, and seal where there is an envelope."""
         content = packed(rows)
         value = content if self._envelope is None else self._envelope.close(content, sequence)
-        return [Outgoing(party="plain", partition=0, key=b"", value=value)], bytes(32)
+        return [
+            Outgoing(party="plain", window=window, readings=len(rows.units), partition=0, key=b"", value=value)
+        ], bytes(32)
 
     def seal(
         self,

@@ -214,6 +214,8 @@ class SpoolSection(Section):
     """[spool]: sealed records that Kafka has not confirmed yet."""
 
     max_size: Size = 2_000_000_000
+    max_age: Duration = 7 * 86_400_000
+    when_full: Literal["stop", "drop_oldest"] = "stop"
 
 
 class ClockSection(Section):

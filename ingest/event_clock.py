@@ -58,7 +58,7 @@ class EventClock:
                 self._second, self._doubted = None, False
         else:
             self._row = 0
-            if first is not None and self.time is not None and self._is_near(time) and not self._is_near(first.newest):
+            if first is not None and self.time is not None and self.is_near(time) and not self.is_near(first.newest):
                 self._doubted = True
             if second is None or sensor != second.sensor:
                 second = _Witness(sensor, time) if second is None or time > second.newest else second
@@ -76,13 +76,14 @@ class EventClock:
         first = self._first
         known = [time for time in (self.time, self._kept) if time is not None]
         if first is not None and not self._doubted:
-            if self._is_near(first.newest) or (first.before is None and self._second is None):
+            if self.is_near(first.newest) or (first.before is None and self._second is None):
                 known.append(first.newest)
             elif first.before is not None:
                 known.append(first.newest if first.newest - first.before <= self._leap else first.before)
         return max(known, default=None)
 
-    def _is_near(self, time: int) -> bool:
+    def is_near(self, time: int) -> bool:
+        """Tell whether a time is past, or nothing strange to come next."""
         return self.time is not None and time <= self.time + self._leap
 
     def _move(self) -> None:
@@ -91,7 +92,7 @@ class EventClock:
         vouched = self._first.before if self._second is None else self._second.newest
         if vouched is not None and (self.time is None or vouched > self.time):
             self.time = vouched
-        if self._is_near(self._first.newest):
+        if self.is_near(self._first.newest):
             self._doubted = False
 
 

@@ -119,6 +119,7 @@ class Gateway:
         self._secret = secret
         self._entropy = entropy
         self._late = kept.late
+        self._noted = (kept.late, kept.dropped)
         self._dropped = kept.dropped
         self._receipts = Receipts(secret=secret, kept=kept.receipts, now=book.heard)
         self._open: dict[int, _Open] = {}
@@ -157,6 +158,7 @@ class Gateway:
         """Take one message in. Never raises for anything that a message can hold."""
         self.book.heard = now
         self._batcher.heard(now, Ack(message.connection, message.mid) if message.qos else None)
+        self._receipts.heard(message.connection, now)
         number = self._decoders.of(message.topic)
         if number is None:
             self.tally.refused["", "unknown_topic"] += 1
@@ -171,7 +173,7 @@ class Gateway:
                 raise RefusedError("retained")  # the broker repeats it, nobody knows how old it is
             if len(message.payload) > self._max_payload:
                 raise RefusedError("too_large")
-            if not source.timed and self._was_delivered(message, now):
+            if not source.timed and self._was_delivered(message):
                 tally.repeats += 1
                 return
             rows = source.rows(message.topic, message.payload, now * 1_000_000, tally)
@@ -189,24 +191,25 @@ class Gateway:
                     self._late += readings
                     self.tally.late[self.book.window_of(time)] += readings
                 continue
-            self.book.open.add(window)
+            self.book.took(window, now)
             self._batcher.add(window, number, row)
 
-    def _was_delivered(self, message: Message, now: int) -> bool:
+    def _was_delivered(self, message: Message) -> bool:
         return message.qos > 0 and self._receipts.repeated(
             message.topic,
             message.payload,
             mid=message.mid,
             dup=message.dup,
-            connection=message.connection,
-            now=now,
         )
 
-    def tick(self, now: int, *, hold: bool = False, flush: bool = False, most: int | None = None) -> Commit | None:
+    def tick(
+        self, now: int, *, hold: bool = False, flush: bool = False, most: int | None = None, tells: bool = True
+    ) -> Commit | None:
         """Return what has to be stored now, if anything.
 
         `hold` puts off sealing (the clock is not right, or messages are known to wait), `most` limits how many windows
-        are sealed; `flush` ends the batch at once.
+        are sealed; `flush` ends the batch at once. Seals have notes only where one `tells`: while Kafka is away they
+        may come too late for everybody, and what they say with them.
         """
         if not (flush or self._batcher.due(now) or (not hold and self.book.due(now))):
             return None
@@ -214,9 +217,12 @@ class Gateway:
         draft = _Draft()
         receipts, forgotten = self._receipts.take(now) if collected.acks else ((), ())
         for window in sorted(collected.rows):
-            self._store(window, collected.rows[window], draft)
+            if window in self._open or self.book.may_open(window, self._open):
+                self._store(window, collected.rows[window], draft)
+            else:
+                self._refuse(collected.rows[window])
         for window in [] if hold else self.book.due(now)[:most]:  # after the rows: by event time they move the clock
-            self._seal(window, now, draft)
+            self._seal(window, now, draft, tells=tells)
         commit = self._commit(draft, receipts=receipts, forgotten=forgotten, acks=tuple(collected.acks))
         return commit if commit.writes or commit.acks else None
 
@@ -250,6 +256,7 @@ class Gateway:
         acks: tuple[Ack, ...] = (),
         given_up: tuple[GivenUp, ...] = (),
     ) -> Commit:
+        before, self._noted = self._noted, (self._late, self._dropped)
         return Commit(
             outgoing=tuple(draft.outgoing),
             batches=tuple(draft.batches),
@@ -264,6 +271,7 @@ class Gateway:
             dropped=self._dropped,
             acks=acks,
             given_up=given_up,
+            noted=before != self._noted,
         )
 
     def _store(self, window: int, by_source: dict[int, list[Row]], draft: _Draft) -> None:
@@ -329,6 +337,14 @@ class Gateway:
             )
             state.cores.append(core)
 
+    def _refuse(self, by_source: dict[int, list[Row]]) -> None:
+        """Count what lies too far ahead of the readings' clock. It moves that clock as ever: else it could stand."""
+        for number, rows in by_source.items():
+            readings = sum(value == value for row in rows for value in row.values)  # noqa: PLR0124  NaN is a gap
+            self.tally.refused[self._decoders.all[number].name, "too_far_ahead"] += readings
+            for row in rows:
+                self.book.events.heard(row.sensor, row.time // 1_000_000)
+
     def _within_limit(
         self, one: Columns, source: str, state: _Open
     ) -> tuple[NDArray[np.intp], NDArray[np.uint64], bytes]:
@@ -347,9 +363,10 @@ class Gateway:
         state.refused += refused
         return one.cells[keep], one.units[keep], one.fingerprints
 
-    def _seal(self, window: int, now: int, draft: _Draft) -> None:
+    def _seal(self, window: int, now: int, draft: _Draft, *, tells: bool) -> None:
         state = self._open.pop(window, None)
         cold = self.book.is_cold(window) or (state is not None and state.given_up)
+        notes = SealNotes(late=self._late, dropped=self._dropped) if tells and not cold else SealNotes()
         segments: list[SegmentState] = []
         if state is not None:
             segments += state.earlier
@@ -359,7 +376,7 @@ class Gateway:
             window=window,
             segments=segments,
             sealed_at=now,
-            notes=None if cold else SealNotes(late=self._late, dropped=self._dropped),
+            notes=None if cold else notes,
             cold=cold,
         )
         draft.sealed.append(
@@ -367,14 +384,14 @@ class Gateway:
                 window=window,
                 readings=state.readings if state else 0,
                 gaps=state.gaps if state else 0,
-                late=0 if cold else self._late,
-                dropped=0 if cold else self._dropped,
+                late=notes.late,
+                dropped=notes.dropped,
                 refused=state.refused if state else 0,
                 cold=cold,
             )
         )
-        if not cold:  # a cold seal tells nothing: the next one that counts does
-            self._late = self._dropped = 0
+        self._late -= notes.late  # a cold seal tells nothing: the next one that counts does
+        self._dropped -= notes.dropped
         self.book.sealed(window)
 
 

@@ -12,10 +12,10 @@ from typing import Literal
 import structlog
 from prometheus_client import CollectorRegistry
 
-from ingest import clock
 from ingest.commit import Kept
 from ingest.config import GatewayFile
 from ingest.decode import Decoders, SourceDecoder
+from ingest.disk import SpoolError
 from ingest.dryrun import DryRun
 from ingest.gateway import Gateway
 from ingest.inbox import Inbox
@@ -24,7 +24,8 @@ from ingest.mqtt import Mqtt, Subscription
 from ingest.pattern import TopicPattern
 from ingest.producer import connector
 from ingest.publisher import Producer, Publisher
-from ingest.service import Clock, Limits, Service
+from ingest.room import Bounds
+from ingest.service import Clock, Limits, Service, patiently
 from ingest.shard import Sharder
 from ingest.spool import Spool
 from ingest.windows import WindowBook, WindowRules
@@ -37,6 +38,7 @@ from protocol.task import Task
 from protocol.topics import Topics
 from protocol.units import iso
 from protocol.windows import start_of
+from runtime import clock
 from runtime.files import load
 from runtime.keyfiles import read_cards, read_key
 from runtime.logs import configure
@@ -76,13 +78,15 @@ def run(
     key = read_key(config.key)
     check_membership(config, roster, key, where=path.name)
     cards = read_cards(config.roster, roster, task)
-    spool = Spool(config.state, task=task.hash, gateway=config.name)
+    spool = patiently(
+        lambda: Spool(config.state, task=task.hash, gateway=config.name, secret=key.storage), stop, _waiting
+    )
     try:
-        kept, now = spool.kept(), clock.wall()
-        epoch = spool.begin_epoch(now, os.urandom(16))
+        kept, now, nonce = patiently(spool.kept, stop, _waiting), clock.wall(), os.urandom(16)
+        epoch = patiently(lambda: spool.begin_epoch(now, nonce), stop, _waiting)
         sharder = Sharder(task=task, roster=roster, key=key, cards=cards, entropy=os.urandom, epoch=epoch)
         book = book_of(config, task, roster, kept, now)
-        spool.begin_book(book.next, book.contributes_from)
+        patiently(lambda: spool.begin_book(book.next, book.contributes_from), stop, _waiting)
         gateway = Gateway(
             decoders=decoders,
             cells=roster.cells(task),
@@ -96,7 +100,19 @@ def run(
             secret=key.storage,
             entropy=os.urandom,
         )
-        _serve(config, task, roster, gateway, spool, listen=listen, epoch=epoch, cold=kept.cold, stop=stop, until=until)
+        _serve(
+            config,
+            task,
+            roster,
+            gateway,
+            spool,
+            path=path,
+            listen=listen,
+            epoch=epoch,
+            cold=kept.cold,
+            stop=stop,
+            until=until,
+        )
     finally:
         spool.close()
 
@@ -108,6 +124,7 @@ def _serve(
     gateway: Gateway,
     spool: Spool,
     *,
+    path: Path,
     listen: str | None,
     epoch: Epoch,
     cold: bool,
@@ -115,7 +132,7 @@ def _serve(
     until: int | None,
 ) -> None:
     inbox = Inbox()
-    mqtt = mqtt_of(config, spool, inbox)
+    mqtt = patiently(lambda: mqtt_of(config, spool, inbox), stop, _waiting)
     topics = Topics.of(task, config.kafka.topic_prefix)
     check = TopicCheck(
         kafka=config.kafka,
@@ -123,6 +140,7 @@ def _serve(
         topics=topics,
         own=topics_of("gateway", config.name, topics),
         roster=roster,
+        file=path,
     )
     connect, wrong = checked(connector(config.kafka, config.client_id), check, stop)
     publisher = Publisher(outbox=spool, topics=topics, connect=connect)
@@ -137,7 +155,13 @@ def _serve(
         publisher=publisher,
         task=task,
         limits=Limits(
-            spool_bytes=config.spool.max_size,
+            spool=Bounds(
+                max_size=config.spool.max_size,
+                max_age=config.spool.max_age,
+                when_full=config.spool.when_full,
+                kafka=", ".join(config.kafka.bootstrap_servers),
+                file=path.name,
+            ),
             require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
         ),
         clock=Clock(wall=clock.wall, monotonic=clock.monotonic, synchronised=clock.synchronised),
@@ -264,6 +288,10 @@ def mqtt_of(config: GatewayFile, spool: Spool, inbox: Inbox) -> Mqtt:
     return Mqtt(
         section=config.mqtt, client_id=config.client_id, subscriptions=wanted, remove=before - filters, inbox=inbox
     )
+
+
+def _waiting(_: SpoolError) -> None:
+    """Before the pages are there: the log says what is waited for."""
 
 
 def _end_on_signals(stop: threading.Event) -> None:

@@ -54,9 +54,6 @@ class GatewayMetrics:
         self.send_seconds = Histogram(f"{_P}_send_seconds", "Time until Kafka confirmed a record", registry=r)
         self.dependency_up = CommonMetrics(r, role="gateway", task=task, roster=roster).up
         self.clock_offset = Gauge("sotto_clock_offset_seconds", "This clock against Kafka's append time", registry=r)
-        self.clock_synchronised = Gauge(
-            "sotto_clock_synchronised", "Whether the system clock is set by NTP", registry=r
-        )
 
     def count(self, tally: Tally, now: int) -> None:
         """Add what was counted since the last call, and begin the tally anew; `now` in milliseconds."""

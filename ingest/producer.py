@@ -38,7 +38,9 @@ def connector(section: KafkaSection, client_id: str) -> Callable[[], Producer]:
                 enable_idempotence=True,  # said, so that a setting that contradicts it raises
                 acks="all",
                 linger_ms=2,
+                batch_size=1 << 18,  # for a spool that drains: a request holds many records of a partition
                 max_block_ms=10_000,
+                reconnect_backoff_max_ms=1_000,  # its own 30 s would be added to each outage of Kafka
                 delivery_timeout_ms=60_000,
                 allow_auto_create_topics=False,
                 **settings,

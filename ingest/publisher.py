@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 
 import structlog
 
+from ingest.disk import SpoolError
 from ingest.spool import Stored
 from ingest.trust import Answer
 from protocol.errors import SottoError
@@ -22,12 +23,16 @@ from protocol.topics import Topics
 
 _log = structlog.get_logger("sotto.publisher")
 
-_MOST: Final = 500
-_MOST_BYTES: Final = 16 << 20
+_MOST: Final = 2_000
+_MOST_BYTES: Final = 4 << 20
+_AT_ONCE: Final = 64
 _PAUSE: Final = 0.2
 _SILENT: Final = 5.0
 """Seconds without an answer after which Kafka counts as away; kafka-python itself goes on trying for a minute."""
 _LONGEST_PAUSE: Final = 5.0
+_FIRST_TIME: Final = 946_684_800_000
+"""2000-01-01 in ms: a clock that says less was never set. An embedded Kafka (librdkafka's mock) answers with a small
+constant, a machine without a clock chip with 1970: neither is a time, and no gateway may wait for it for ever."""
 
 
 class Future(Protocol):
@@ -59,7 +64,7 @@ class Producer(Protocol):
 class Outbox(Protocol):
     """What is used of the spool."""
 
-    def after(self, last: int, *, most: int) -> list[Stored]:
+    def after(self, last: int, *, most: int, most_bytes: int) -> list[Stored]:
         """Return the next records in order."""
         ...
 
@@ -97,6 +102,10 @@ class Publisher:
         self.seconds: deque[float] = deque(maxlen=10_000)
         self.answer: Answer | None = None
         """The last time that Kafka said; None where its topics keep the time of the sender."""
+        self.failed: SpoolError | None = None
+        """Why nothing more can be sent by this process: the spool cannot be read, and waiting does not mend it."""
+        self._confirmed = 0
+        self._deleted = 0
         self._last: Stored | None = None
         self._asked = False
 
@@ -135,6 +144,9 @@ class Publisher:
                 self.connected = True
                 _log.info("connected", dependency="kafka")
                 self._drain(producer)
+            except SpoolError as error:
+                self.failed = error
+                return
             except Exception as error:  # noqa: BLE001  whatever it is: the records are in the spool, and are tried again
                 self.connected = False
                 self.last_error = error.what if isinstance(error, SottoError) else type(error).__name__
@@ -148,11 +160,10 @@ class Publisher:
                     _close(producer)
 
     def _drain(self, producer: Producer) -> None:
-        last = 0
+        last = self._confirmed
         while not self._stop.is_set():
             self._wake.clear()
-            room = _MOST - len(self._flight)
-            found = self._outbox.after(last, most=min(room, 64)) if room > 0 and self._bytes < _MOST_BYTES else []
+            found = self._next(last)
             if self._asked and self._last is not None and not found and not self._flight:
                 found = [self._last]
             self._asked = self._asked and not found
@@ -160,8 +171,8 @@ class Publisher:
                 self._send(producer, record)
                 last = max(last, record.id)
             confirmed = self._reap()
-            if confirmed:
-                self._outbox.delete(confirmed)
+            self._confirmed = max(self._confirmed, confirmed)
+            self._forget()
             silent = bool(self._flight) and time.monotonic() - self._flight[0].since > _SILENT
             self.connected, self.last_error = not silent, "no answer" if silent else ""
             if not found and not self._flight:
@@ -171,6 +182,34 @@ class Publisher:
             elif not found and not confirmed:
                 self._flight[0].future.add_both(lambda *_: self._wake.set())
                 self._wake.wait(0.05)
+
+    def _next(self, last: int) -> list[Stored]:
+        """Read on in the spool as far as there is room in flight: the backlog stays on the disk."""
+        room, bytes_left = _MOST - len(self._flight), _MOST_BYTES - self._bytes
+        if room <= 0 or bytes_left <= 0:
+            return []
+        try:
+            return self._outbox.after(last, most=min(room, _AT_ONCE), most_bytes=bytes_left)
+        except SpoolError as error:
+            self._wait_for(error)
+            return []
+
+    def _forget(self) -> None:
+        """Delete what is confirmed; where the disk does not let us, later, without sending it again meanwhile."""
+        if self._confirmed == self._deleted:
+            return
+        try:
+            self._outbox.delete(self._confirmed)
+        except SpoolError as error:
+            self._wait_for(error)
+        else:
+            self._deleted = self._confirmed
+
+    def _wait_for(self, error: SpoolError) -> None:
+        if not error.transient:
+            raise error
+        _log.error("spool_failed", reason=error.what, where=error.where, remedy=error.remedy)
+        self._stop.wait(_PAUSE)
 
     def _send(self, producer: Producer, record: Stored) -> None:
         since, before = time.monotonic(), time.time_ns() // 1_000_000
@@ -190,7 +229,7 @@ class Publisher:
             self.seconds.append(now - since)
             stamp = getattr(metadata, "timestamp", None)
             # with CreateTime the client puts its own time there, read in the moment of sending: it proves nothing
-            if isinstance(stamp, int) and stamp > 0 and not wall[0] <= stamp <= wall[1]:
+            if isinstance(stamp, int) and stamp >= _FIRST_TIME and not wall[0] <= stamp <= wall[1]:
                 self.answer = Answer(sent=int(since * 1000), confirmed=int(now * 1000), stamp=stamp)
             self._last = record
             confirmed = record.id

@@ -21,6 +21,8 @@ REASONS: Final = (
     "late",
     "cold_start",
     "too_many_rows",
+    "too_far_ahead",
+    "dropped",
 )
 
 

@@ -12,7 +12,7 @@ import structlog
 from ingest.batcher import Ack
 from ingest.commit import Commit, Waiting
 from ingest.disk import SpoolError
-from ingest.gateway import Gateway
+from ingest.gateway import Gateway, Message
 from ingest.inbox import Inbox
 from ingest.metrics import GatewayMetrics
 from ingest.page import Look, Page
@@ -30,6 +30,7 @@ _log = structlog.get_logger("sotto.gateway")
 _TURN: Final = 0.2
 _CHUNK: Final = 500
 _SETTLED: Final = 500
+_QUIET: Final = 2_000
 _LAST_WORDS: Final = 5.0
 _LOOK: Final = 1_000
 _ASK: Final = 5_000
@@ -126,10 +127,12 @@ class Service:
         self._looked = 0
         self._room = Room(limits.spool, spool, window_size=task.window.size, utc_offset=task.window.utc_offset)
         self._full: SottoError | None = None
+        self._dropped = 0
         self._watch = ClockWatch()
         self._kernel = clock.synchronised()
         self._clock_right = True
         self._asked = 0
+        self._taken: list[Message] = []
         self._sealed = False
         self._beginning = not gateway.book.begun
         self._late: dict[int, int] = {}
@@ -151,24 +154,27 @@ class Service:
         self.health.beat()
         if self._publisher.failed is not None:
             raise self._publisher.failed
-        self._look_at_spool(stop)
         self._look(stop)
         self._look_at_clock(stop)
+        self._look_at_spool(stop)
         if self._full or not self._clock_right:
             # Nothing is taken, so the inbox fills, so the socket is not read, so the broker keeps the messages.
             stop.wait(_TURN)
-            messages = []
         else:
             wait = self._gateway.wait(self._clock.wall())
-            messages = self._inbox.take(_TURN if wait is None else min(_TURN, wait / 1000))
-        now = self._clock.wall()
+            self._taken += self._inbox.take(_TURN if wait is None else min(_TURN, wait / 1000))
+        now = self._look_at_clock(stop)
+        messages: list[Message] = []
+        if self._clock_right:
+            messages, self._taken = self._taken, []
         for start in range(0, len(messages), _CHUNK):
             for message in messages[start : start + _CHUNK]:
                 self._gateway.on_message(message, now)
             if self._gateway.wait(now) == 0:
                 self._store(self._gateway.tick(now, hold=True), stop)
         most = self._most()
-        self._store(self._gateway.tick(now, hold=self._hold(now) or most == 0, most=most), stop)
+        hold, tells = self._hold(now) or most == 0, self._publisher.connected
+        self._store(self._gateway.tick(now, hold=hold, most=most, tells=tells), stop)
 
     def _most(self) -> int | None:
         """Until Kafka has answered once its time is not known: a wrong clock may cost one window, not a month of them.
@@ -183,8 +189,8 @@ class Service:
         """Tell whether sealing has to wait.
 
         For the clock and for a full spool it waits as long as it takes. For messages that are known to be on their way
-        (just connected again, or not connected) it waits for half the deadline, then other organisations have waited
-        enough.
+        (just connected again, not connected, or overdue readings still come) it waits for half the deadline, then other
+        organisations have waited enough.
         """
         monotonic = self._clock.monotonic()
         if not self._mqtt.connected:
@@ -196,7 +202,10 @@ class Service:
             self._state = "waits for room in the spool" if self._full else "waits for the clock"
             return True
         settled = (
-            self._connected_since is not None and monotonic - self._connected_since >= _SETTLED and not len(self._inbox)
+            self._connected_since is not None
+            and monotonic - self._connected_since >= _SETTLED
+            and not len(self._inbox)
+            and not self._gateway.book.catching_up(now, quiet=_QUIET)
         )
         if settled or not self._gateway.book.due(now):
             self._held_since = None
@@ -268,6 +277,8 @@ class Service:
                 reason=why,
                 remedy="These readings are lost; the next window of this gateway that counts says how many.",
             )
+            self._page.drop(one, why)
+            self._dropped += one.readings
             self._metrics.dropped.inc(one.readings)
             self._metrics.dropped_windows.inc()
 
@@ -283,6 +294,7 @@ class Service:
         self._tell_late(tally.late)
         for (source, reason), count in tally.refused.items():
             _log.warning("refused", source=source or "no source", reason=reason, count=count)
+            self._dropped += count if reason == "dropped" else 0
         self._page.count(tally)
         metrics.count(tally, now)
         metrics.unacknowledged.set(self._gateway.unacknowledged + len(self._inbox))
@@ -313,8 +325,8 @@ class Service:
                 unacknowledged=self._gateway.unacknowledged + len(self._inbox),
                 spool_bytes=size,
                 spool_limit=self._room.bounds.max_size,
-                spool_says=None if self._full is None else str(self._full),
-                dropped=int(metrics.dropped._value.get()),
+                spool_says=None if self._full is None else self._room.way_out,
+                dropped=self._dropped,
                 oldest=oldest,
                 links={
                     "mqtt": (self._mqtt.connected, self._mqtt.last_error),
@@ -338,17 +350,18 @@ class Service:
         for window in sorted(self._late)[:-_LATE_WINDOWS]:
             del self._late[window]
 
-    def _look_at_clock(self, stop: threading.Event) -> None:
+    def _look_at_clock(self, stop: threading.Event) -> int:
+        """Return the time, and know whether it can be trusted: nothing lies between this look and its use."""
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
         answer = self._publisher.answer
         by = self._watch.look(wall, monotonic, synchronised=self._kernel, answer=answer)
         if by:
             self._gateway.clock_set(by)
+            self._kernel = self._clock.synchronised()
             _log.warning("clock_was_set", seconds=by / 1000)
         kafka = self._watch.kafka
         if kafka is not None:
             self._metrics.clock_offset.set((wall - kafka) / 1000)
-        self._metrics.clock_synchronised.set(self._kernel is not False)
         right = self._watch.right or not self._limits.require_sync
         if not right and answer is not None and monotonic - self._asked >= _ASK:
             self._asked = monotonic
@@ -358,6 +371,7 @@ class Service:
             self._tell_clock(wall, kafka)
         self.health.set_ready("clock", right, self._watch.reason)
         self._begin(wall, stop)
+        return wall
 
     def _tell_clock(self, wall: int, kafka: int | None) -> None:
         if self._clock_right:
@@ -389,7 +403,8 @@ class Service:
 
     def status(self) -> Mapping[str, object]:
         """Return what /status shows; called from another thread."""
-        return {"role": "gateway", "task": self._task.name, "state": self._state, **self._page.document()}
+        named = {"task": self._task.name, "task_id": self._task.id}
+        return {"role": "gateway", **named, "state": self._state, **self._page.document()}
 
     def _finish(self, stop: threading.Event) -> None:
         """Store and acknowledge what was taken; give Kafka a moment. The rest is in the spool, or with the broker."""

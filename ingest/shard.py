@@ -48,9 +48,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A record for one party's topic of shares."""
+    """A record for one party's topic of shares; `readings` are those of a batch, 0 in a seal."""
 
     party: str
+    window: int
+    readings: int
     partition: int
     key: bytes
     value: bytes = field(repr=False)
@@ -200,10 +202,11 @@ class Sharder:
                     for j in self._scheme.held_by(party)
                 },
             )
-            records.append(self._seal(core, party, body.encode(), fresh.take("salt", party)))
+            salt = fresh.take("salt", party)
+            records.append(self._seal(core, party, body.encode(), salt, shared.table.total))
         return records
 
-    def _seal(self, core: Core, party: int, plaintext: bytes, salt: bytes) -> Outgoing:
+    def _seal(self, core: Core, party: int, plaintext: bytes, salt: bytes, readings: int = 0) -> Outgoing:
         key = self._segment_key(core.place, party)
         key_id = self._cards[party].key_id
         header = header_of(core, party=party, key_id=key_id, salt=salt, encapsulation=key.encapsulation)
@@ -216,7 +219,7 @@ class Sharder:
             ciphertext=seal_body(plaintext, segment_key=key.secret, core=core, salt=salt, header=header),
             identity=self._key.identity,
         )
-        return self._outgoing(core, party, record.encode())
+        return self._outgoing(core, party, record.encode(), readings)
 
     def _segment_key(self, place: Place, party: int) -> SegmentKey:
         keys = self._segment_keys.get(place.window)
@@ -237,9 +240,11 @@ class Sharder:
         )
         return SegmentKey(secret, self._suite.seal(secret, self._public_keys[party], info))
 
-    def _outgoing(self, core: Core, party: int, value: bytes) -> Outgoing:
+    def _outgoing(self, core: Core, party: int, value: bytes, readings: int = 0) -> Outgoing:
         return Outgoing(
             party=self._task.party_names[party],
+            window=core.place.window,
+            readings=readings,
             partition=core.place.partition,
             key=self._key.name.encode(),
             value=value,

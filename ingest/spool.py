@@ -2,48 +2,33 @@
 
 One transaction (synchronous=FULL) holds the sealed records of a commit and all that a restart needs to go on from
 there: numbers and core hashes of the open segments, fingerprints of readings (`ingest.repeats`), the windows that are
-sealed. It holds no reading and no key of a segment: what is deleted is overwritten (`secure_delete`), since salts must
-go with their windows.
+sealed. It holds no reading and no key of a segment. What an open window leaves behind is overwritten when it is sealed
+(`secure_delete`), since salts must go with their windows; sealed records need not be.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
+import hmac
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from ingest.commit import Commit, Kept, KeptWindow
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.commit import Commit, Kept, KeptWindow, Waiting
+from ingest.counts import SealedCounts
+from ingest.disk import SpoolError, damaged
 from ingest.shard import SegmentState
+from ingest.spool_file import SpoolFile
 from protocol.batch import Epoch
-from protocol.errors import NotReadyError, SottoError
+from protocol.derive import derive
 
-FORMAT = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS epochs (counter INTEGER PRIMARY KEY, nonce BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS outgoing (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, party TEXT NOT NULL, partition INTEGER NOT NULL,
-    key BLOB NOT NULL, value BLOB NOT NULL, stored_at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS windows (window INTEGER PRIMARY KEY, salt BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS batches (
-    window INTEGER NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, core BLOB NOT NULL,
-    rows INTEGER NOT NULL, fingerprints BLOB NOT NULL, PRIMARY KEY (window, epoch, sequence)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS receipts (mid INTEGER PRIMARY KEY, mac BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS subscriptions (filter TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-
-
-class SpoolError(SottoError):
-    """The spool cannot be used. `transient` where it may work again without a restart (a disk that was full)."""
-
-    def __init__(self, what: str, *, where: str, remedy: str, transient: bool) -> None:
-        super().__init__(what, where=where, remedy=remedy)
-        self.transient = transient
+_BOOK: Final = ("following", "contributes_from", "late", "dropped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,35 +45,39 @@ class Stored:
 class Spool:
     """The spool of one gateway; only one process opens it. Methods of the outbox may be called by another thread."""
 
-    def __init__(self, folder: Path, *, task: bytes, gateway: str) -> None:
-        """Open or make the spool in `folder`. Raises SpoolError, NotReadyError."""
-        self._path = folder / "spool.db"
-        with self._guard():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock_file = _lock(folder / "lock")
-            _make_private(self._path)
-            self._db = self._connect("FULL")
-            self._outbox = self._connect(
-                "NORMAL"
-            )  # a deletion that is lost is a record sent twice, which parties ignore
-            self._db.executescript(_SCHEMA)
-            self._belongs(task, gateway)
-            self._bytes: int = self._db.execute("SELECT coalesce(sum(length(value)), 0) FROM outgoing").fetchone()[0]
+    def __init__(self, folder: Path, *, task: bytes, gateway: str, secret: bytes, reading: bool = False) -> None:
+        """Open or make the spool in `folder`; `secret` is the key file's storage secret.
+
+        `reading`: it has to be there, and nothing but `kept` may be called. Raises SpoolError, NotReadyError where it
+        is another gateway's, and InUseError.
+        """
+        key = derive(secret, tag="spool", context=b"")
+        self._file = SpoolFile(folder, task=task, gateway=gateway, key=key, reading=reading)
+        self._db, self._outbox = self._file.db, self._file.outbox
+        self._guard = self._file.guard
+        self._secret = secret
+        self._check_key = derive(secret, tag="spool check", context=b"")
+        self._sealed_counts: dict[int, SealedCounts] = {}
+        self._batches: Counter[int] = Counter()
+        """How many batches of each open window are stored."""
+        self._book: dict[str, int] = {}
         self._counting = threading.Lock()
         self._sending = threading.Lock()
+        # SQLite has one writer; who waits here goes on at once, who waits in SQLite sleeps and looks again.
+        self._writing = threading.Lock()
+        with self._guard():
+            self._bytes: int = self._db.execute("SELECT coalesce(sum(size), 0) FROM outgoing").fetchone()[0]
 
     def close(self) -> None:
         """Close the files."""
         with self._sending:
-            self._outbox.close()
-        self._db.close()
-        os.close(self._lock_file)
+            self._file.close()
 
     # -- the gateway's side
 
     def begin_epoch(self, now: int, nonce: bytes) -> Epoch:
         """Draw the next epoch and store it before it is used: the clock may have gone back since the last one."""
-        with self._guard(), self._db:
+        with self._guard(), self._writing, self._db:
             (last,) = self._db.execute("SELECT coalesce(max(counter), 0) FROM epochs").fetchone()
             counter = max(last + 1, now)
             self._db.execute("INSERT INTO epochs VALUES (?, ?)", (counter, nonce))
@@ -103,70 +92,194 @@ class Spool:
             if self._db.execute("SELECT count(*) FROM epochs").fetchone() == (0,):
                 return Kept(cold=True)
             windows = {}
-            for window, salt in self._db.execute("SELECT window, salt FROM windows").fetchall():
-                windows[window] = self._kept_window(window, salt)
-            meta = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+            self._load_book()
+            query = "SELECT window, salt, gaps, refused, given_up FROM windows"
+            for window, salt, gaps, refused, given_up in self._db.execute(query).fetchall():
+                self._sealed_counts[window] = SealedCounts(secret=self._secret, salt=salt, window=window)
+                segments, rows, fingerprints = self._kept_batches(window)
+                windows[window] = KeptWindow(
+                    salt=salt,
+                    fingerprints=fingerprints,
+                    rows=rows,
+                    segments=segments,
+                    gaps=gaps,
+                    refused=refused,
+                    given_up=bool(given_up),
+                )
+            book = self._book
             return Kept(
-                cold="following" not in meta and not windows,
-                following=meta.get("following"),
-                contributes_from=meta.get("contributes_from"),
-                late=meta.get("late", 0),
+                cold="following" not in book and not windows,
+                following=book.get("following"),
+                contributes_from=book.get("contributes_from"),
+                late=book.get("late", 0),
+                dropped=book.get("dropped", 0),
                 windows=windows,
                 receipts=dict(self._db.execute("SELECT mid, mac FROM receipts").fetchall()),
             )
 
-    def _kept_window(self, window: int, salt: bytes) -> KeptWindow:
-        rows, fingerprints = 0, []
+    def _load_book(self) -> None:
+        """Read what is known of the windows. One bit that flipped in a page of SQLite's own can hide a whole table."""
+        found = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+        self._book = {name: found[name] for name in _BOOK if name in found}
+        stored = "SELECT window, 0 FROM windows UNION ALL SELECT window, count(*) FROM batches GROUP BY window"
+        self._batches = Counter()
+        for window, number in self._db.execute(stored):
+            self._batches[window] += number
+        known = bool(self._book or self._batches)
+        if found.get("check", not known) not in (True, self._check(self._book, self._batches)):
+            raise damaged(self._file.path)
+
+    def _check(self, book: Mapping[str, int], batches: Mapping[int, int]) -> bytes:
+        content = repr((sorted(book.items()), sorted(batches.items())))
+        return hmac.digest(self._check_key, content.encode(), "sha256")
+
+    def _store_book(self, book: Mapping[str, int | None], batches: Counter[int]) -> dict[str, int]:
+        """Write what a restart has to know beside the windows themselves, with a check over both."""
+        new = self._book | {name: value for name, value in book.items() if value is not None}
+        rows = [*new.items(), ("check", self._check(new, batches))]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        return new
+
+    def _kept_batches(self, window: int) -> tuple[tuple[SegmentState, ...], NDArray[np.int64], bytes]:
+        """Return an open window's segments, its rows by cell, and its fingerprints."""
+        rows, fingerprints = np.zeros(0, dtype=np.int64), []
         cores: dict[Epoch, list[bytes]] = {}
         query = (
-            "SELECT counter, nonce, core, rows, fingerprints FROM batches JOIN epochs ON counter = epoch"
+            "SELECT counter, nonce, sequence, core, rows, fingerprints FROM batches JOIN epochs ON counter = epoch"
             " WHERE window = ? ORDER BY counter, sequence"
         )
-        for counter, nonce, core, count, prints in self._db.execute(query, (window,)):
-            cores.setdefault(Epoch(counter=counter, nonce=nonce), []).append(core)
-            rows += count
+        for counter, nonce, sequence, core, sealed, prints in self._db.execute(query, (window,)):
+            counts = self._sealed_counts[window].open(sealed, _beside(counter, sequence, core, prints))
+            found = cores.setdefault(Epoch(counter=counter, nonce=nonce), [])
+            if counts is None or sequence != len(found):
+                raise damaged(self._file.path)
+            found.append(core)
+            if len(counts) > len(rows):
+                rows = np.pad(rows, (0, len(counts) - len(rows)))
+            rows[: len(counts)] += counts
             fingerprints.append(prints)
+        if len(fingerprints) != self._batches[window]:
+            raise damaged(self._file.path)
         segments = tuple(
             SegmentState(epoch=epoch, batches=len(found), cores=b"".join(found)) for epoch, found in cores.items()
         )
-        return KeptWindow(salt=salt, fingerprints=b"".join(fingerprints), rows=rows, segments=segments)
+        return segments, rows, b"".join(fingerprints)
 
     def commit(self, commit: Commit, *, epoch: int, now: int) -> None:
         """Store one commit; it is durable when this returns. Raises SpoolError, and then nothing of it is stored."""
         if not commit.writes:
             return
-        db = self._db
-        with self._guard(), db:
-            db.executemany(
-                "INSERT INTO outgoing (party, partition, key, value, stored_at) VALUES (?, ?, ?, ?, ?)",
-                [(out.party, out.partition, out.key, out.value, now) for out in commit.outgoing],
-            )
-            db.executemany("INSERT INTO windows VALUES (?, ?)", commit.salts)
-            db.executemany(
-                "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+        boxes = {window: SealedCounts(secret=self._secret, salt=salt, window=window) for window, salt in commit.salts}
+        with self._guard(), self._writing, self._db:
+            self._file.keep_reserve()
+            freed = sum(self._give_up(given_up.window) for given_up in commit.given_up)
+            self._store_open(commit, epoch, self._sealed_counts | boxes)
+            self._db.executemany(
+                "INSERT INTO outgoing (party, partition, window, readings, stored_at, size, key, value)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (mark.window, epoch, mark.sequence, mark.core, mark.rows, mark.fingerprints)
-                    for mark in commit.batches
+                    (one.party, one.partition, one.window, one.readings, now, len(one.value), one.key, one.value)
+                    for one in commit.outgoing
                 ],
             )
-            db.executemany("DELETE FROM receipts WHERE mid = ?", [(mid,) for mid in commit.forgotten])
-            db.executemany("INSERT OR REPLACE INTO receipts VALUES (?, ?)", commit.receipts)
-            gone = [(sealed.window,) for sealed in commit.sealed]
-            db.executemany("DELETE FROM batches WHERE window = ?", gone)
-            db.executemany("DELETE FROM windows WHERE window = ?", gone)
-            meta = {"following": commit.following, "contributes_from": commit.contributes_from, "late": commit.late}
-            db.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", [item for item in meta.items() if item[1] is not None]
-            )
+            self._store_sealed(commit)
+            self._db.executemany("DELETE FROM receipts WHERE mid = ?", [(mid,) for mid in commit.forgotten])
+            self._db.executemany("INSERT OR REPLACE INTO receipts VALUES (?, ?)", commit.receipts)
+            batches = self._batches_after(commit)
+            book = self._store_book({name: getattr(commit, name) for name in _BOOK}, batches)
+        self._batches, self._book = batches, book
+        self._sealed_counts.update(boxes)
+        for sealed in commit.sealed:
+            self._sealed_counts.pop(sealed.window, None)
         with self._counting:
-            self._bytes += sum(len(out.value) for out in commit.outgoing)
+            self._bytes += sum(len(out.value) for out in commit.outgoing) - freed
+
+    def _batches_after(self, commit: Commit) -> Counter[int]:
+        after = self._batches.copy()
+        after.update(dict.fromkeys((window for window, _ in commit.salts), 0))
+        after.update(mark.window for mark in commit.batches)
+        for one in commit.given_up:
+            if one.window in after:
+                after[one.window] = 0
+        for sealed in commit.sealed:
+            after.pop(sealed.window, None)
+        return after
+
+    def _store_open(self, commit: Commit, epoch: int, boxes: Mapping[int, SealedCounts]) -> None:
+        """Store what open windows have learnt."""
+        self._db.executemany("INSERT INTO windows (window, salt) VALUES (?, ?)", commit.salts)
+        self._db.executemany(
+            "UPDATE windows SET gaps = ?, refused = ? WHERE window = ?",
+            [(gaps, refused, window) for window, gaps, refused in commit.counted],
+        )
+        self._db.executemany(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    mark.window,
+                    epoch,
+                    mark.sequence,
+                    mark.core,
+                    boxes[mark.window].seal(mark.rows, _beside(epoch, mark.sequence, mark.core, mark.fingerprints)),
+                    mark.fingerprints,
+                )
+                for mark in commit.batches
+            ],
+        )
+
+    def _store_sealed(self, commit: Commit) -> None:
+        """Forget what an open window needs; keep what has to be told should the window be given up."""
+        gone = [(sealed.window,) for sealed in commit.sealed]
+        self._db.executemany("DELETE FROM batches WHERE window = ?", gone)
+        self._db.executemany("DELETE FROM windows WHERE window = ?", gone)
+        self._db.executemany(
+            "INSERT INTO sealed SELECT ?1, ?2, ?3, ?4 WHERE EXISTS"
+            " (SELECT 1 FROM outgoing WHERE window = ?1 AND readings > 0)",
+            [(one.window, one.readings, one.late, one.dropped) for one in commit.sealed],
+        )
+
+    def _give_up(self, window: int) -> int:
+        """Delete a window's records and what its seal would have needed; return the bytes of the records."""
+        (freed,) = self._db.execute(
+            "SELECT coalesce(sum(size), 0) FROM outgoing WHERE window = ?", (window,)
+        ).fetchone()
+        # Sealed records need no overwriting, which would take as much room in the WAL, on a full disk.
+        self._db.execute("PRAGMA secure_delete = OFF")
+        try:
+            self._db.execute("DELETE FROM outgoing WHERE window = ?", (window,))
+        finally:
+            self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute("DELETE FROM batches WHERE window = ?", (window,))
+        self._db.execute("DELETE FROM sealed WHERE window = ?", (window,))
+        self._db.execute("UPDATE windows SET given_up = 1 WHERE window = ?", (window,))
+        return int(freed)
 
     def begin_book(self, following: int | None, contributes_from: int | None) -> None:
         """Store where a cold gateway begins, so that a restart within its first window does not move it."""
-        with self._guard(), self._db:
-            for key, value in (("following", following), ("contributes_from", contributes_from)):
-                if value is not None:
-                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        with self._guard(), self._writing, self._db:
+            book = self._store_book({"following": following, "contributes_from": contributes_from}, self._batches)
+        self._book = book
+
+    def oldest(self) -> Waiting | None:
+        """Return the window of the oldest batch that Kafka has not confirmed."""
+        query = (
+            "SELECT o.window, o.stored_at, coalesce(s.readings, 0), coalesce(s.late, 0), coalesce(s.dropped, 0)"
+            " FROM outgoing AS o LEFT JOIN sealed AS s ON s.window = o.window"
+            " WHERE o.readings > 0 ORDER BY o.id LIMIT 1"
+        )
+        with self._guard():
+            row = self._db.execute(query).fetchone()
+        if row is None:
+            return None
+        window, stored_at, readings, late, dropped = row
+        return Waiting(window=window, stored_at=stored_at, readings=readings, late=late, dropped=dropped)
+
+    def readings(self) -> int:
+        """Return how many readings the spool holds: as many as the party has that lacks most of them."""
+        query = "SELECT max(total) FROM (SELECT sum(readings) AS total FROM outgoing GROUP BY party)"
+        with self._guard():
+            (found,) = self._db.execute(query).fetchone()
+        return int(found or 0)
 
     def subscriptions(self) -> set[str]:
         """Return the filters that the broker's session may hold."""
@@ -175,32 +288,50 @@ class Spool:
 
     def subscribe(self, filters: set[str]) -> None:
         """Remember filters before they are subscribed to: what is forgotten can never be unsubscribed."""
-        with self._guard(), self._db:
+        with self._guard(), self._writing, self._db:
             self._db.executemany("INSERT OR IGNORE INTO subscriptions VALUES (?)", [(one,) for one in sorted(filters)])
 
     def unsubscribed(self, filters: set[str]) -> None:
         """Forget filters that the broker has confirmed to be gone."""
-        with self._guard(), self._db:
+        with self._guard(), self._writing, self._db:
             self._db.executemany("DELETE FROM subscriptions WHERE filter = ?", [(one,) for one in filters])
 
     # -- the publisher's side
 
-    def after(self, last: int, *, most: int) -> list[Stored]:
-        """Return the records after id `last`, in order, at most `most` of them."""
+    def after(self, last: int, *, most: int, most_bytes: int) -> list[Stored]:
+        """Return the records after id `last`, in order: at most `most`, and one more than `most_bytes` hold."""
         query = "SELECT id, party, partition, key, value FROM outgoing WHERE id > ? ORDER BY id LIMIT ?"
-        with self._sending, self._guard():
-            return [
-                Stored(id=id_, party=party, partition=partition, key=key, value=value)
-                for id_, party, partition, key, value in self._outbox.execute(query, (last, most))
-            ]
+        found, size = [], 0
+        with self._sending, self._guard(), closing(self._outbox.execute(query, (last, most))) as rows:
+            for id_, party, partition, key, value in rows:
+                found.append(Stored(id=id_, party=party, partition=partition, key=key, value=value))
+                size += len(value)
+                if size > most_bytes:
+                    break
+        return found
 
     def delete(self, upto: int) -> None:
         """Forget the records up to id `upto`: Kafka has confirmed all of them."""
-        with self._sending, self._guard(), self._outbox:
-            (freed,) = self._outbox.execute(
-                "SELECT coalesce(sum(length(value)), 0) FROM outgoing WHERE id <= ?", (upto,)
-            ).fetchone()
-            self._outbox.execute("DELETE FROM outgoing WHERE id <= ?", (upto,))
+        try:
+            self._delete(upto)
+        except SpoolError as error:
+            if not error.transient:
+                raise
+            with self._sending, self._guard(), self._writing:
+                self._file.use_reserve()
+            self._delete(upto)
+
+    def _delete(self, upto: int) -> None:
+        with self._sending, self._guard(), self._writing, self._outbox:
+            outbox = self._outbox
+            (freed,) = outbox.execute("SELECT coalesce(sum(size), 0) FROM outgoing WHERE id <= ?", (upto,)).fetchone()
+            windows = outbox.execute("SELECT DISTINCT window FROM outgoing WHERE id <= ?", (upto,)).fetchall()
+            outbox.execute("DELETE FROM outgoing WHERE id <= ?", (upto,))
+            outbox.executemany(
+                "DELETE FROM sealed WHERE window = ?1 AND NOT EXISTS"
+                " (SELECT 1 FROM outgoing WHERE window = ?1 AND readings > 0)",
+                windows,
+            )
         with self._counting:
             self._bytes -= freed
 
@@ -210,103 +341,6 @@ class Spool:
         with self._counting:
             return self._bytes
 
-    def oldest(self) -> int | None:
-        """Return when the oldest record was stored (milliseconds), None where there is none."""
-        with self._guard():
-            row: tuple[int] | None = self._db.execute("SELECT stored_at FROM outgoing ORDER BY id LIMIT 1").fetchone()
-        return None if row is None else row[0]
 
-    # -- inside
-
-    def _connect(self, synchronous: str) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {synchronous}")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("PRAGMA journal_size_limit = 16777216")
-        return db
-
-    def _belongs(self, task: bytes, gateway: str) -> None:
-        mine = {"format": FORMAT, "task": task, "gateway": gateway}
-        found = dict(
-            self._db.execute("SELECT key, value FROM meta WHERE key IN ('format', 'task', 'gateway')").fetchall()
-        )
-        if not found:
-            with self._db:
-                self._db.executemany("INSERT INTO meta VALUES (?, ?)", mine.items())
-        elif found != mine:
-            # Records of another task or name would be sealed under our number and refused by every party.
-            raise NotReadyError(
-                f"the state in {self._path.parent} belongs to another task or another gateway",
-                remedy="Give each gateway and task a state_dir of its own. The old one holds what Kafka has not got.",
-            )
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Say what SQLite or the disk found in the words of the person who has to mend it."""
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise _spool_error(error, self._path) from error
-
-
-def _lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise NotReadyError(
-            f"another gateway runs on {path.parent}",
-            remedy="Two of them would count readings twice. Stop the other, or give this one a state_dir of its own.",
-        ) from None
-    return handle
-
-
-def _make_private(path: Path) -> None:
-    """SQLite gives its other files the mode of the first one."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    path.chmod(0o600)
-
-
-def _spool_error(error: sqlite3.Error | OSError, path: Path) -> SpoolError:
-    text = str(error).lower()
-    kept = "Nothing is lost: messages stay with the MQTT broker, as far as its limits go."
-    table: tuple[tuple[Callable[[str], bool], str, str, bool], ...] = (
-        (
-            lambda t: "full" in t or "no space" in t,
-            "the disk is full",
-            f"{kept} Make room; it goes on by itself.",
-            True,
-        ),
-        (
-            lambda t: "locked" in t,
-            "the spool is locked by another program",
-            f"{kept} Close what else has it open.",
-            True,
-        ),
-        (
-            lambda t: "i/o" in t or "input/output" in t,
-            "the disk does not answer as it should",
-            f"{kept} Look at the disk (dmesg).",
-            True,
-        ),
-        (
-            lambda t: "readonly" in t or "read-only" in t or "permission" in t or "unable to open" in t,
-            "the spool cannot be written",
-            f"{kept} The folder must belong to the user that runs the gateway, on a disk mounted for writing.",
-            False,
-        ),
-        (
-            lambda t: "malformed" in t or "not a database" in t,
-            "the spool is damaged",
-            "Copy the folder first. Then: sqlite3 spool.db .recover | sqlite3 new.db, and put new.db in its place.\n"
-            "Without the spool the gateway starts cold: it contributes from the next whole window on,\n"
-            "and what Kafka had not got is lost.",
-            False,
-        ),
-    )
-    for fits, what, remedy, transient in table:
-        if fits(text):
-            return SpoolError(what, where=str(path), remedy=remedy, transient=transient)
-    return SpoolError(f"the spool does not work: {text}", where=str(path), remedy=kept, transient=False)
+def _beside(epoch: int, sequence: int, core: bytes, fingerprints: bytes) -> bytes:
+    return epoch.to_bytes(8, "little") + sequence.to_bytes(4, "little") + core + fingerprints

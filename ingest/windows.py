@@ -12,6 +12,7 @@ event   the readings' own clock (`ingest.event_clock`) has passed end + lateness
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -20,6 +21,10 @@ from protocol.windows import start_of
 
 _AT_ONCE: Final = 64
 """Windows that are sealed in one step at most: a jump over a quiet month must not stop the gateway for minutes."""
+
+FAR: Final = 10_000
+"""So many windows far ahead of the readings' clock may be open. Each costs about 8 kB of memory, and a sensor with a
+random clock would open all of the task's. Windows near the clock are always taken: a lonely sensor shuts out nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,8 @@ class WindowBook:
     """When the last message came, by the gateway's clock."""
     open: set[int] = field(default_factory=set)
     """Windows that have readings."""
+    overdue: int | None = None
+    """When the last reading came for a window that is to be sealed already, by the gateway's clock."""
 
     def __post_init__(self) -> None:
         # a reading that is ahead by a window and its lateness is the next one of a slow sensor
@@ -106,9 +113,34 @@ class WindowBook:
             return "late"
         return window
 
+    def may_open(self, window: int, stored: Collection[int]) -> bool:
+        """Tell whether one more window may be stored beside those that are, by event time; else it is open no more."""
+        if self.rules.seals_by == "wall" or len(stored) < FAR or self.events.is_near(window):
+            return True
+        if sum(not self.events.is_near(one) for one in stored) < FAR:
+            return True
+        self.open.discard(window)
+        return False
+
+    def took(self, window: int, now: int) -> None:
+        """Note a reading of an open window."""
+        self.open.add(window)
+        if self.rules.seals_by == "wall" and window + self.rules.size + self.rules.lateness <= now:
+            self.overdue = now
+
+    def catching_up(self, now: int, *, quiet: int) -> bool:
+        """Tell whether overdue readings still came within the last `quiet` milliseconds.
+
+        A broker that kept messages for hours delivers them in their order, and may pause: what is sealed in between
+        would refuse the rest.
+        """
+        return self.overdue is not None and 0 <= now - self.overdue < quiet
+
     def clock_set(self, by: int) -> None:
         """The gateway's clock was set by so many milliseconds: silence lasts as long as it did."""
         self.heard += by
+        if self.overdue is not None:
+            self.overdue += by
 
     def is_cold(self, window: int) -> bool:
         """Tell whether the gateway lost, or never had, readings of this window."""

@@ -21,8 +21,14 @@ import uvloop
 uvloop.install()  # before Faust is imported: it makes its loops then
 
 import faust  # noqa: E402
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # noqa: E402
+from aiokafka.errors import (  # noqa: E402
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition  # noqa: E402
+from faust.assignor import PartitionAssignor  # noqa: E402
 
 from runtime.fold import Flow, Log, LogError, Output, Place, Record, Start, Undeliverable  # noqa: E402
 from runtime.kafka import tls_context  # noqa: E402
@@ -57,6 +63,22 @@ def _credentials(kafka: KafkaSection) -> faust.types.auth.CredentialsT | None:
     return faust.SSLCredentials(context=context) if context else None
 
 
+class AllTopics(PartitionAssignor):
+    """Distributes partitions of all topics or of none.
+
+    A broker that has just started names no topics yet. Faust's leader then leaves out those that it does not see, and
+    the whole group sits there without partitions until its next look at the topics, minutes later. An error ends this
+    attempt to join; the process tries again with what the broker says then.
+    """
+
+    def assign(self, cluster: Any, member_metadata: Any) -> Any:
+        """Raises UnknownTopicOrPartitionError while a topic that somebody reads is not there."""
+        wanted = {topic for member in member_metadata.values() for topic in member.subscription}
+        if missing := sorted(topic for topic in wanted if not cluster.partitions_for_topic(topic)):
+            raise UnknownTopicOrPartitionError(f"the broker does not know {', '.join(missing)} yet")
+        return super().assign(cluster, member_metadata)
+
+
 def faust_app(*, group: str, kafka: KafkaSection, folder: Path) -> faust.App:
     """An app that keeps nothing, serves nothing, creates nothing and commits nothing by itself."""
     session = kafka.session_timeout / 1000
@@ -69,6 +91,7 @@ def faust_app(*, group: str, kafka: KafkaSection, folder: Path) -> faust.App:
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
+        PartitionAssignor=AllTopics,
         stream_wait_empty=False,  # it can wait for minutes; what is unfinished is simply read again
         stream_buffer_maxsize=64,  # of records that can have 100 kB; lanes have their own queues
         consumer_auto_offset_reset="earliest",

@@ -65,7 +65,8 @@ class Start:
 class Moment:
     """What a worker may know of the world at a tick.
 
-    `now` is the wall clock in ms. `connected`: Kafka answered within the last two seconds. `lag`: records of
+    `now` is the wall clock in ms. `connected`: Kafka answered within the last two seconds, and was not
+    away since the last tick. `lag`: records of
     each own topic that are in Kafka and not yet taken, as of `ends_at`; a topic is absent while that is not
     known. `ends`: for each watched topic the end offset of each partition, asked for no earlier than `ends_at`
     (ms): what was written before `ends_at` lies below them.

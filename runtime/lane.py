@@ -59,7 +59,7 @@ class _Gap:
 
 class Lane:
     """See the module. `moment` is asked at each tick; `seen` is shared by all generations, to count what is
-    folded again."""
+    folded again; `held_up`: a record waits for room in some lane, and those for all others behind it."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Lane:
         counts: Counts,
         seen: dict[Place, int],
         moment: Callable[[Lane], Moment],
+        held_up: Callable[[], bool],
     ) -> None:
         self.flow = flow
         self.number = number
@@ -79,11 +80,13 @@ class Lane:
         self.done: dict[str, int] = {}
         self.committed: dict[str, int] = {}
         self.was_caught_up = False
+        self.outages = 0
         self._log = log
         self._clock = clock
         self._counts = counts
         self._seen = seen
         self._moment = moment
+        self._held_up = held_up
         self._closed = False
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUED)
         self._flying: deque[tuple[str, int, asyncio.Task[None] | None]] = deque()
@@ -282,6 +285,8 @@ class Lane:
     async def _unstall(self, moment: Moment) -> None:
         """Faust can drop the last records of a partition without one behind them that would show the gap."""
         now = self._clock.monotonic()
+        if self._held_up():
+            self._moved = now  # what is missing waits in the feed behind another lane's records
         if not self._queue.empty() or now - self._moved < PATIENCE or not moment.connected:
             return
         for topic, lag in moment.lag.items():

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from protocol.codec import VERSION
 from protocol.roster import Roster
 from protocol.task import Task
+from runtime.clock import synchronised
 
 
 class CommonMetrics:
@@ -28,6 +29,8 @@ class CommonMetrics:
         end.set(task.valid_until / 1_000)
         if roster is not None:
             Gauge("sotto_roster_version", "The roster in force", registry=registry).set(roster.version)
+        clock = Gauge("sotto_clock_synchronised", "0 where the kernel says that nobody sets it", registry=registry)
+        clock.set_function(lambda: synchronised() is not False)
         self.up = Gauge("sotto_dependency_up", "1 while it answers", ["dependency"], registry=registry)
 
 

@@ -61,6 +61,8 @@ class Runner:
         self._ends: dict[Place, int] = {}
         self._ends_at = 0
         self._answered = float("-inf")
+        self._outages = 0
+        self._handing_over = 0
 
     # -- the generation --------------------------------------------------------------------------------------
 
@@ -110,6 +112,7 @@ class Runner:
             counts=self._counts[flow.name],
             seen=self._seen,
             moment=self._moment,
+            held_up=lambda: self._handing_over > 0,
         )
         for place in lane.places:
             self._lanes[place] = lane
@@ -127,7 +130,11 @@ class Runner:
         """Hand a record to its lane; what belongs to nobody is left out."""
         lane = self._lanes.get(Place(record.topic, record.partition))
         if lane is not None:
-            await lane.put(record)
+            self._handing_over += 1
+            try:
+                await lane.put(record)
+            finally:
+                self._handing_over -= 1
 
     # -- commits ---------------------------------------------------------------------------------------------
 
@@ -177,7 +184,10 @@ class Runner:
         if generation == self.generation:
             self._ends = dict(ends)
             self._ends_at = asked
-            self._answered = self._clock.monotonic()
+            now = self._clock.monotonic()
+            if now - self._answered > CONNECTED:
+                self._outages += 1
+            self._answered = now
 
     @property
     def connected(self) -> bool:
@@ -195,13 +205,15 @@ class Runner:
         return self._assigned and all(lane.was_caught_up for lane in self._tasks.values())
 
     def _moment(self, lane: Lane) -> Moment:
+        # A lane that waited for a delivery all through an outage has to learn of it, although it is over by now.
+        missed, lane.outages = lane.outages != self._outages, self._outages
         watched: dict[str, dict[int, int]] = {topic: {} for topic in lane.flow.watch}
         for place, end in self._ends.items():
             if place.topic in watched:
                 watched[place.topic][place.partition] = end
         return Moment(
             now=self._clock.wall(),
-            connected=self.connected,
+            connected=self.connected and not missed,
             lag=lags(lane, self._ends),
             ends=watched,
             ends_at=self._ends_at,

@@ -3,7 +3,7 @@
 Three series in one bucket, at the start of the window, in milliseconds:
 
     beijing_air,area=ring,measure=no2,unit=ug/m3,window=1h  count=4i,sum_steps=66i,sum=66,mean=16.5,verified=1i
-    beijing_air_outcome,area=ring,measure=no2,outcome=point,reason=none,window=1h  organisations=4i,...
+    beijing_air_outcome,area=ring,measure=no2,outcome=point,reason=none,cause=none,window=1h  organisations=4i,...
     beijing_air_contributor,organisation=north,window=1h  complete=1i,gateways=1i,late=0i,dropped=0i
 
 The client is used synchronously and without its own retries: its batching mode drops a batch after five attempts.
@@ -248,7 +248,13 @@ def points_of(rows: Rows, measurement: str, *, now: int) -> Iterable[tuple[Point
     for cell in rows.outcomes:
         yield point(
             f"{measurement}_outcome",
-            (*cell.labels, ("measure", cell.measure), ("outcome", cell.outcome), ("reason", cell.reason)),
+            (
+                *cell.labels,
+                ("measure", cell.measure),
+                ("outcome", cell.outcome),
+                ("reason", cell.reason),
+                ("cause", cell.cause),
+            ),
             {
                 "organisations": rows.organisations,
                 "gateways": rows.gateways,

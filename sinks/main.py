@@ -52,7 +52,7 @@ def run(path: Path, *, http: str | None = None, stop: threading.Event | None = N
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry, task)
     writer = Writer(task=task, store=store, metrics=metrics, clock=clock)
-    pulse = _Pulse(task=task.name, writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
+    pulse = _Pulse(task=task, writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
     server = serve(pages.listen, registry, pulse.health)
     stop = stop or threading.Event()
     looking = threading.Thread(target=_look, args=(writer, store, stop), name="sotto-sink-look", daemon=True)
@@ -68,7 +68,12 @@ def run(path: Path, *, http: str | None = None, stop: threading.Event | None = N
             clock=clock,
             beat=pulse,
             check=TopicCheck(
-                kafka=config.kafka, task=task, topics=topics, own=topics_of("sink", "sink", topics), roster=None
+                kafka=config.kafka,
+                task=task,
+                topics=topics,
+                own=topics_of("sink", "sink", topics),
+                roster=None,
+                file=path,
             ),
             stop=stop,
         )
@@ -109,7 +114,7 @@ class _Pulse:
     """Called five times a second by the loop: carries what the process knows to its health pages and metrics."""
 
     def __init__(
-        self, *, task: str, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: Clock
+        self, *, task: Task, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: Clock
     ) -> None:
         self._task = task
         self._writer = writer
@@ -117,6 +122,7 @@ class _Pulse:
         self._metrics = metrics
         self._topic = topic
         self._behind: int | None = None
+        self._partitions: list[int] = []
         self._was_caught_up = False
         self.health = Health(clock=lambda: int(clock.monotonic() * 1_000), status=self._status)
         self.health.expect("kafka", "partitions", store.kind)
@@ -126,6 +132,7 @@ class _Pulse:
         assigned = runner is not None and runner.ready
         if runner is not None and assigned:
             (flow,) = runner.status()
+            self._partitions = list(flow.partitions)
             self._behind = flow.lag.get(self._topic, 0) if flow.lag or not flow.partitions else None
             self._was_caught_up = self._was_caught_up or flow.caught_up
             if self._behind is not None:
@@ -139,12 +146,15 @@ class _Pulse:
     def _status(self) -> dict[str, object]:
         return {
             "role": "sink",
-            "task": self._task,
+            "task": self._task.name,
+            "task_id": self._task.id,
             "sink": self._store.kind,
             "where": self._store.where,
-            "windows": self._writer.windows,
-            "last_window": self._writer.last_window,
+            "up": self._writer.up,
+            "windows_written": self._writer.windows,
+            "recent": list(self._writer.recent),
             "behind": self._behind,
+            "partitions": self._partitions,
         }
 
 

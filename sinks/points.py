@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from protocol.errors import ConfigError, WireError
+from protocol.reasons import Cause, reason_of
 from protocol.units import format_duration
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ RESERVED = frozenset(
     {
         "absent",
         "at_fault",
+        "cause",
         "complete",
         "count",
         "dropped",
@@ -50,6 +52,7 @@ RESERVED = frozenset(
         "resolution",
         "revealed_at",
         "revision",
+        "sentence",
         "sum",
         "sum_steps",
         "task",
@@ -88,6 +91,11 @@ class Outcome:
     outcome: str
     reason: str
     at_fault: tuple[str, ...]
+
+    @property
+    def cause(self) -> Cause:
+        """Whose matter it is: "none" for a point, else data, policy or fault."""
+        return reason_of(self.reason).cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

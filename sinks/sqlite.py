@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file with the tables `results`, `outcomes` and `contributors`, and the view `cells`.
+"""The embedded store: one SQLite file with tables `results`, `outcomes`, `contributors`, `reasons`, and a view `cells`.
 
 For trials and small deployments: nothing to install, and anybody can read it with `sqlite3` while it is being written
 (WAL). Each label is a column of its own, computed from the JSON in `labels`, so that a later revision of the task may
@@ -13,6 +13,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from protocol.errors import NotReadyError
+from protocol.reasons import REASONS
 from sinks.points import check_labels
 from sinks.store import AwayError, Written
 
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS outcomes ({_WINDOW}, {_CELL}, outcome TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS contributors ({_WINDOW}, organisation TEXT NOT NULL, complete INTEGER NOT NULL,
     gateways INTEGER NOT NULL, late INTEGER NOT NULL, dropped INTEGER NOT NULL,
     {_TIME}, PRIMARY KEY (task, window_start, window_end, organisation)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reasons (reason TEXT PRIMARY KEY, cause TEXT NOT NULL, sentence TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _KEYS = frozenset({"task", "window_start", "window_end", "labels", "measure", "organisation"})
@@ -69,6 +71,10 @@ class SqliteStore:
             self._db.executescript(_TABLES)
             for table in ("results", "outcomes"):
                 self._add_label_columns(table, labels)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO reasons VALUES (?, ?, ?)",
+                [(word, reason.cause, reason.sentence) for word, reason in REASONS.items()],
+            )
             self._make_view(labels)
             self._db.execute("INSERT OR IGNORE INTO about VALUES ('identity', ?)", (entropy(8).hex(),))
             self.identity = self._db.execute("SELECT value FROM about WHERE name = 'identity'").fetchone()[0]
@@ -196,10 +202,12 @@ class SqliteStore:
             BEGIN IMMEDIATE;
             DROP VIEW IF EXISTS cells;
             CREATE VIEW cells AS
-                SELECT o.task, o.time, {shown}o.measure, r.unit, o.outcome, o.reason, r.count, r.sum, r.mean,
+                SELECT o.task, o.time, {shown}o.measure, r.unit, o.outcome, o.reason,
+                       coalesce(w.cause, 'fault') AS cause, w.sentence, o.at_fault, r.count, r.sum, r.mean,
                        r.sum_steps, o.verified, o.organisations, o.last_seal, o.written_at, o.window_start,
                        o.window_end, o.labels
-                FROM outcomes AS o LEFT JOIN results AS r USING (task, window_start, window_end, labels, measure);
+                FROM outcomes AS o LEFT JOIN results AS r USING (task, window_start, window_end, labels, measure)
+                     LEFT JOIN reasons AS w ON w.reason = o.reason;
             COMMIT;
             """  # noqa: S608  names of ours, and labels (a-z, 0-9, _; quoted for the sake of keywords)
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("sotto.sink")
 _T = TypeVar("_T")
+
+_MOST: Final = 12
+"""So many windows are shown."""
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 30.0
@@ -63,8 +67,9 @@ class Writer(Effect):
     ) -> None:
         self.up = False
         """Whether the store took what was last tried: a write, or the look at the start."""
-        self.last_window: int | None = None
         self.windows = 0
+        self.recent: deque[dict[str, object]] = deque(maxlen=_MOST)
+        """What was written last, for /status."""
         self._task = task
         self._store = store
         self._metrics = metrics
@@ -131,7 +136,16 @@ class Writer(Effect):
     def _report(self, rows: Rows, written: Written, seconds: float) -> None:
         now = self._clock.wall()
         self.windows += 1
-        self.last_window = rows.window_start
+        hidden = Counter(row.reason for row in rows.outcomes if row.outcome != "point")
+        self.recent.append(
+            {
+                "window": rows.window_start,
+                "written_at": now,
+                "points": len(rows.results),
+                "suppressed": dict(sorted(hidden.items())),
+                "refused_points": sum(written.refused.values()),
+            }
+        )
         self._metrics.write_seconds.observe(seconds)
         self._metrics.points.inc(written.points)
         if written.points:

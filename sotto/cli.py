@@ -1,6 +1,6 @@
 """`sotto`: the command line. Commands are thin; each role is imported only when it is run.
 
-Exit status: 0 done, 1 failed while running, 2 wrong use or configuration, 3 not ready (check).
+Exit status: 0 done, 1 failed while running, 2 wrong use or configuration, 3 not ready (check, status).
 """
 
 from __future__ import annotations
@@ -19,11 +19,24 @@ from typer.core import TyperGroup
 from protocol.errors import SottoError
 from protocol.units import parse_duration
 from runtime.logs import configure, prefer
-from sotto import check, init_command, keys, task, topics
+from sotto import check, init_command, keys, status, task, topics
 from sotto.extras import needs
 from sotto.terminal import fail, manner
 
-_ORDER = ("demo", "init", "gateway", "party", "collector", "sink", "task", "keys", "check", "topics", "replay")
+_ORDER = (
+    "demo",
+    "init",
+    "gateway",
+    "party",
+    "collector",
+    "sink",
+    "task",
+    "keys",
+    "check",
+    "status",
+    "topics",
+    "replay",
+)
 
 
 class _InOrder(TyperGroup):
@@ -37,7 +50,7 @@ app = typer.Typer(
     name="sotto",
     cls=_InOrder,
     help="Joint statistics over MQTT sensors, without anybody's readings.",
-    epilog="Exit status: 0 done, 1 failed while running, 2 wrong use or configuration, 3 not ready (check).",
+    epilog="Exit status: 0 done, 1 failed while running, 2 wrong use or configuration, 3 not ready (check, status).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -152,6 +165,7 @@ def sink(file: _File, *, http: _Http = None) -> None:
 app.add_typer(task.app, name="task", rich_help_panel=_AGREE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_AGREE)
 app.command("check", rich_help_panel=_AFTER)(check.check)
+app.command("status", rich_help_panel=_AFTER)(status.status)
 app.command("topics", rich_help_panel=_AFTER)(topics.topics)
 
 

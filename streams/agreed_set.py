@@ -17,11 +17,16 @@ from protocol.control import Entry, Manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """`entries`: the set; `parties`: whose manifests made it; `lacking`: gateways that one party alone lacks."""
+    """`entries`: the set; `parties`: whose manifests made it.
+
+    `lacking` and `refusing`: (party, gateway) where all others hold one contribution equally and that party alone does
+    not, or names the gateway at fault.
+    """
 
     entries: tuple[Entry, ...]
     parties: tuple[int, ...]
     lacking: tuple[tuple[int, str], ...]
+    refusing: tuple[tuple[int, str], ...]
 
 
 def choose(manifests: Mapping[int, Manifest], *, enough: int, organisation: Mapping[str, str]) -> Choice:
@@ -33,31 +38,31 @@ def choose(manifests: Mapping[int, Manifest], *, enough: int, organisation: Mapp
     gateways, then the lowest numbers.
     """
     refused = {fault.gateway for manifest in manifests.values() for fault in manifest.faults}
-    held = {
-        party: {entry for entry in manifest.entries if entry.gateway not in refused}
-        for party, manifest in sorted(manifests.items())
-    }
+    told = {party: set(manifest.entries) for party, manifest in sorted(manifests.items())}
+    alone = _alone(told)
+    lacking = tuple((party, gateway) for party, gateway in alone if gateway not in refused)
+    refusing = tuple((party, gateway) for party, gateway in alone if gateway in refused)
+    held = {party: {entry for entry in entries if entry.gateway not in refused} for party, entries in told.items()}
     parties, common = tuple(held), set.intersection(*held.values())
-    lacking = _lacking(held)
     if len(held) > enough:
         groups = {group: set.intersection(*(held[party] for party in group)) for group in combinations(held, enough)}
         if any(shared > common for shared in groups.values()):
             # max takes the first of equals, and combinations come in ascending order
             parties = max(groups, key=lambda group: _weight(groups[group], organisation))
             common = groups[parties]
-    return Choice(entries=tuple(sorted(common)), parties=parties, lacking=lacking)
+    return Choice(entries=tuple(sorted(common)), parties=parties, lacking=lacking, refusing=refusing)
 
 
 def _weight(entries: Set[Entry], organisation: Mapping[str, str]) -> tuple[int, int]:
     return len({organisation[entry.gateway] for entry in entries}), len(entries)
 
 
-def _lacking(held: Mapping[int, Set[Entry]]) -> tuple[tuple[int, str], ...]:
+def _alone(told: Mapping[int, Set[Entry]]) -> list[tuple[int, str]]:
     """(party, gateway) where all others hold one contribution equally. Of two parties nobody can say which one errs."""
-    if len(held) < 3:
-        return ()
+    if len(told) < 3:
+        return []
     found = []
-    for party, own in held.items():
-        others = frozenset.intersection(*(frozenset(held[other]) for other in held if other != party))
+    for party, own in told.items():
+        others = frozenset.intersection(*(frozenset(told[other]) for other in told if other != party))
         found += [(party, entry.gateway) for entry in sorted(others - own)]
-    return tuple(found)
+    return found

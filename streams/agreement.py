@@ -62,7 +62,7 @@ class Rules:
 class Agreed:
     """The one set of contributions over which a window may be released, and whose manifests made it.
 
-    `lacking`: (party, gateway) where that party alone did not hold what all others do.
+    `lacking`, `refusing`: (party, gateway) where that party alone did not hold, or refused, what all others hold.
     """
 
     entries: tuple[Entry, ...]
@@ -70,6 +70,7 @@ class Agreed:
     digest: bytes
     last_seal: int
     lacking: tuple[tuple[int, str], ...] = ()
+    refusing: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +257,7 @@ class Agreement:
             digest=digest,
             last_seal=seals[len(seals) // 2],  # the middle one: one party alone cannot say any number it likes
             lacking=choice.lacking,
+            refusing=choice.refusing,
         )
         reason = self._verdict(entry.gateway for entry in choice.entries)
         if reason is not None:

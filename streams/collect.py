@@ -25,6 +25,7 @@ from streams.agreement import Rules
 from streams.collector import Collector, Published
 from streams.conduct import Conduct
 from streams.findings import Findings
+from streams.log_clock import LogClock
 from streams.metrics import CollectorMetrics
 from streams.recent import MOST_NAMED, Ended, Recent, attendance, latest
 from streams.work import Snapshot
@@ -39,6 +40,7 @@ class CollectorFold(Fold):
         self._role = role
         self._partition = partition
         self._old = start.end
+        self._clock = LogClock()
         self._conduct = Conduct(task=role.task, complete=start.first == 0)
         self.recent = Recent()
         self.collector = Collector(
@@ -53,6 +55,9 @@ class CollectorFold(Fold):
 
     def record(self, record: Record, now: int) -> Sequence[Output]:
         """Take a control record of anybody."""
+        if record.offset >= self._old:  # what was there at the start may be of any age
+            self._clock.read(record.timestamp, now)
+            self._role.clock_ahead(self._clock.ahead)
         found = None
         try:
             found = decode(record.value, task=self._role.task, roster=self._role.roster)
@@ -142,6 +147,11 @@ class CollectorRole:
             key_id=share.key_id,
         )
         return suite.open(share.sealed, self._private, info)
+
+    def clock_ahead(self, ms: int | None) -> None:
+        """Show by how much this clock is ahead of Kafka's; nothing is decided by it."""
+        if ms is not None:
+            self._metrics.clock_offset.set(ms / 1000)
 
     def reject(self, reason: str, partition: int) -> None:
         """Count a record of control that is none of ours."""

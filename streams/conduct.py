@@ -52,6 +52,10 @@ class Conduct:
         if live and self._from is None:
             cut = not self._complete and agreement.pin() is None
             self._from = max(agreement.windows, default=agreement.over - 1) + 1 if cut else agreement.over
+        if isinstance(record, Manifest | AggregateShare) and record.floor > record.window:
+            return [
+                Finding(party=record.party, kind="wrong_floor", window=record.window)
+            ]  # the fold takes no such record
         kinds: list[str] = []
         whole = live and self._from is not None and record.window >= max(self._from, agreement.over)
         seen = self._windows.setdefault(record.window, _Seen())
@@ -68,11 +72,8 @@ class Conduct:
                 due = self._task.window_end(record.window) + self._task.window.give_up_after * 9 // 10
                 if whole and at < due:
                     kinds.append("give_up_out_of_turn")
-        if isinstance(record, Manifest | AggregateShare):
-            if record.floor > record.window:
-                kinds.append("wrong_floor")
-            elif live and self._passes_open(record.floor, agreement):
-                kinds.append("floor_too_high")
+        if isinstance(record, Manifest | AggregateShare) and live and self._passes_open(record.floor, agreement):
+            kinds.append("floor_too_high")
         return [Finding(party=record.party, kind=kind, window=record.window) for kind in kinds]
 
     def after(self, window: int, agreement: Agreement, *, at: int, live: bool) -> list[Finding]:
@@ -85,12 +86,11 @@ class Conduct:
         seen.decided = at
         if not live:
             return []
-        lacking: dict[int, list[str]] = {}
-        for party, gateway in ballot.agreed.lacking:
-            lacking.setdefault(party, []).append(gateway)
+        agreed = ballot.agreed
         return [
-            Finding(party=party, kind="lacks_gateways", window=window, gateways=tuple(gateways))
-            for party, gateways in lacking.items()
+            Finding(party=party, kind=kind, window=window, gateways=tuple(name for by, name in pairs if by == party))
+            for kind, pairs in (("lacks_gateways", agreed.lacking), ("refuses_gateways", agreed.refusing))
+            for party in sorted({by for by, _ in pairs})
         ]
 
     @staticmethod

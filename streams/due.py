@@ -7,6 +7,7 @@ to be looked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from protocol.roster import Roster
 from protocol.task import Task
@@ -44,4 +45,8 @@ class DueWindows:
             window += size
 
     def _here(self, window: int) -> bool:
-        return partition_of_window(self.task.hash, window, self.roster.partitions) == self.partition
+        return _partition(self.task.hash, window, self.roster.partitions) == self.partition
+
+
+# asked for every record of a window, and a hash each time
+_partition = lru_cache(maxsize=4_096)(partition_of_window)

@@ -24,13 +24,15 @@ KINDS: Final[Mapping[str, str]] = {
     "floor_too_high": "It said that it is through with a window that has no outcome yet. It lost its log, or lies.",
     "lacks_gateways": "It alone did not hold what the others hold. Its leafs are behind, the gateways did not reach it,"
     " or it leaves them out.",
+    "refuses_gateways": "It alone names gateways at fault that the others hold; they are left out. They sent it other"
+    " copies than the others, or it lies.",
     "unreadable_share": "Its aggregate share cannot be read. Has it the collector's present sealing key?",
     "other_counts": "Its counts, or the cells that it lets out, are not those of the others.",
     "other_sums": "Its sums are not those of another party that holds the same components: one of these parties lies.",
 }
 """What is found, and what it means. The names are label values of a metric: they never change their meaning."""
 
-_MILD: Final = {"two_manifests", "lacks_gateways"}  # can have an honest cause that is not rare
+_MILD: Final = {"two_manifests", "lacks_gateways", "refuses_gateways"}  # can have an honest cause that is not rare
 _REMEMBERED: Final = 1_024
 _SHOWN: Final = 20
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,37 +55,82 @@ class Sample:
     components: dict[int, int]
 
 
+class Opening(Protocol):
+    """What only keys can do: `PartyKeys`, or in a simulation what stands in for them."""
+
+    def verify(self, record: ShareRecord, identity: bytes) -> None:
+        """Check the gateway's signature. Raises WireError."""
+        ...
+
+    def segment_key(self, encapsulation: bytes, info: bytes) -> bytes:
+        """Return the 32 bytes that were sealed to this party under `info`. Raises WireError."""
+        ...
+
+
+class PartyKeys:
+    """The private key of one party."""
+
+    def __init__(self, *, task: Task, key: KeyFile) -> None:
+        self._suite = SUITES[task.scheme.sealing]
+        self._private = key.private_key()
+        # Opened segment keys by what binds them: a cache, so that one HPKE decapsulation serves a whole segment.
+        self._opened: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
+
+    def verify(self, record: ShareRecord, identity: bytes) -> None:
+        """Check the gateway's signature. Raises WireError."""
+        record.verify(identity)
+
+    def segment_key(self, encapsulation: bytes, info: bytes) -> bytes:
+        """Open an encapsulation, or remember what it was. Raises WireError."""
+        known = self._opened.get((info, encapsulation))
+        if known is not None:
+            self._opened.move_to_end((info, encapsulation))
+            return known
+        secret = self._suite.open(encapsulation, self._private, info)
+        if len(secret) != 32:
+            raise WireError("cannot_open")
+        self._opened[info, encapsulation] = secret
+        if len(self._opened) > _REMEMBERED_KEYS:
+            self._opened.popitem(last=False)
+        return secret
+
+
 class Leaf:
     """Turns records of shares into contributions for one party."""
 
-    def __init__(self, *, task: Task, roster: Roster, key: KeyFile, topics: Topics) -> None:
+    def __init__(
+        self, *, task: Task, roster: Roster, key: KeyFile, topics: Topics, opening: Opening | None = None
+    ) -> None:
+        """Verify and open with the keys of `key`, or with `opening` in their place."""
         self._task = task
         self._roster = roster
         self._party = task.party_names.index(key.name)
         self._scheme: Scheme = scheme(task.scheme.name, len(task.party))
         self._held = self._scheme.held_by(self._party)
-        self._suite = SUITES[task.scheme.sealing]
-        self._private = key.private_key()
+        self._suite = SUITES[task.scheme.sealing].code
+        self._opening = PartyKeys(task=task, key=key) if opening is None else opening
         self._key_id = key.card().key_id
         self._box = ContributionBox(storage=key.storage, task_hash=task.hash, party=self._party)
         self._topic = topics.contributions(key.name)
         self._cells = frozenset(roster.cells(task))
-        # Opened segment keys by what binds them: a cache, so that one HPKE decapsulation serves a whole segment.
-        self._segment_keys: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
 
     def contribute(self, value: bytes, *, partition: int) -> Contributed:
         """Check one record from this party's topic and return its contribution. Raises WireError with the reason."""
+        place, contribution, rows = self.read(value, partition=partition)
+        return self._pack(contribution, place, rows)
+
+    def read(self, value: bytes, *, partition: int) -> tuple[Place, Contribution, int]:
+        """Check one record; return its place, what it contributes, and how many readings. Raises WireError."""
         record = decode_record(value)
         self._admit(record, partition)
         core = record.core
         if isinstance(core, SealCore):
-            return self._pack(self._seal_seen(record, core), core.place, 0)
+            return core.place, self._seal_seen(record, core), 0
         try:
             body, contribution = self._sum(record, core)
         except _FaultError as fault:
-            found = FaultSeen(gateway=core.place.gateway, reason=fault.reason)
-            return self._pack(found, core.place, 0)
-        return self._pack(contribution, core.place, body.table.total)
+            return core.place, FaultSeen(gateway=core.place.gateway, reason=fault.reason), 0
+        return core.place, contribution, body.table.total
 
     def sample(self, value: bytes, *, cells: frozenset[Cell], gateway: str | None) -> Sample | None:
         """Return this party's components of the first row of one of the cells, if the batch has one (trials only)."""
@@ -123,7 +168,7 @@ class Leaf:
             raise WireError("other_partition")
         if record.ciphertext and record.key_id != self._key_id:
             raise WireError("other_key")
-        record.verify(gateway.identity)
+        self._opening.verify(record, gateway.identity)
 
     def _seal_seen(self, record: ShareRecord, core: SealCore) -> SealSeen:
         notes = SealNotes.decode(self._open(record)) if record.ciphertext else SealNotes()
@@ -199,22 +244,12 @@ class Leaf:
         place = record.core.place
         info = segment_info(
             place,
-            suite=self._suite.code,
+            suite=self._suite,
             identity=self._roster.gateways[place.gateway].identity,
             party=self._party,
             key_id=self._key_id,
         )
-        known = self._segment_keys.get((info, record.encapsulation))
-        if known is not None:
-            self._segment_keys.move_to_end((info, record.encapsulation))
-            return known
-        secret = self._suite.open(record.encapsulation, self._private, info)
-        if len(secret) != 32:
-            raise WireError("cannot_open")
-        self._segment_keys[info, record.encapsulation] = secret
-        if len(self._segment_keys) > _REMEMBERED_KEYS:
-            self._segment_keys.popitem(last=False)
-        return secret
+        return self._opening.segment_key(record.encapsulation, info)
 
     def _pack(self, contribution: Contribution, place: Place, rows: int) -> Contributed:
         window = place.window

@@ -71,6 +71,9 @@ class PartyMetrics:
             ["gateway"],
             registry=registry,
         )
+        self.clock_offset = Gauge(
+            "sotto_clock_offset_seconds", "This clock against Kafka's, by the records read lately", registry=registry
+        )
         self.open_windows = Gauge("sotto_party_open_windows", "Windows without an outcome", registry=registry)
         self.oldest_open = Gauge(
             "sotto_party_oldest_open_window_timestamp_seconds", "Start of the oldest of them", registry=registry
@@ -109,6 +112,9 @@ class CollectorMetrics:
             "Records that are none of ours, or not right",
             ["topic", "reason"],
             registry=registry,
+        )
+        self.clock_offset = Gauge(
+            "sotto_clock_offset_seconds", "This clock against Kafka's, by the records read lately", registry=registry
         )
         self.cells = Counter("sotto_collector_cells", "Cells with an outcome", ["outcome", "reason"], registry=registry)
         self.waiting = Gauge("sotto_collector_windows_waiting", "Windows without an outcome", registry=registry)

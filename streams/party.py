@@ -93,7 +93,9 @@ class PartyRole:
         held = {number for flow in snapshot.flows if flow.name == "root" for number in flow.partitions}
         for number in [number for number in self._roots if number not in held]:
             del self._roots[number]
-        states: list[dict[str, Any]] = [fold.root.status(now) for _, fold in sorted(self._roots.items())]
+        states: list[dict[str, Any]] = [
+            fold.root.status(fold.clock.now(now)) for _, fold in sorted(self._roots.items())
+        ]
         windows = sorted((one for state in states for one in state["windows"]), key=lambda one: one["window"])
         self._metrics.open_windows.set(len(windows))
         self._metrics.oldest_open.set(windows[0]["window"] / 1000 if windows else 0)

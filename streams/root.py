@@ -9,7 +9,7 @@ Whatever it has in memory comes back by reading its two topics from what it has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot, Terminal
 from streams.assembly import Assembly
 from streams.due import DueWindows
 from streams.policy import agreement_of, judge
+from streams.waiting import waiting
 
 SealShare = Callable[[SharePayload, int, bytes], tuple[bytes, bytes]]
 """(payload, window, digest of the agreed set) -> (id of the collector's key, sealed bytes)."""
@@ -97,6 +98,7 @@ class Root:
         self._live = False
         self._calm: int | None = None  # since when connected and read to the end, without interruption
         self._behind: int | None = None  # since when there has been something to read
+        self._ticked = 0
 
     # -- what comes in ----------------------------------------------------------------------------------------
 
@@ -152,6 +154,9 @@ class Root:
         `ends`: the end of each partition of the party's shares, asked for no earlier than `ends_at`; None where not
         known.
         """
+        if now < self._ticked:
+            self._set_back(now)
+        self._ticked = now
         if connected and caught_up:
             self._behind = None
             if self._calm is None:
@@ -198,6 +203,15 @@ class Root:
         """A window is due when it, or a later one, is heard of; but one too far ahead of the clock starts nothing."""
         if window <= now + self._max_ahead:
             self._known = max(self._known, window)
+
+    def _set_back(self, now: int) -> None:
+        """A clock that was hours ahead has been set right: what began in its future begins now, not hours later."""
+        for state in self._open.values():
+            state.since = min(state.since, now)
+            state.told = None if state.told is None else min(state.told, now)
+            state.decided = None if state.decided is None else min(state.decided, now)
+        self._calm = None if self._calm is None else min(self._calm, now)
+        self._behind = None if self._behind is None else min(self._behind, now)
 
     def _come_due(self, now: int) -> None:
         """Windows that everybody is silent about are due by the clock, while the task lasts.
@@ -374,34 +388,20 @@ class Root:
             "floor": self._floor(),
             "quorum_floor": self.agreement.over,
             "parked": sorted(parked),
-            "windows": [self._window_status(window, state, now) for window, state in sorted(self._open.items())],
+            "windows": [self._waiting(window, state, now) for window, state in sorted(self._open.items())],
         }
 
-    def _window_status(self, window: int, state: _Open, now: int) -> dict[str, Any]:
+    def _waiting(self, window: int, state: _Open, now: int) -> dict[str, Any]:
         ballot = self.agreement.ballot(window) or Ballot()
-        assembly = self._assemblies.get(window)
-        states = {name: assembly.state(name) if assembly else "silent" for name in self._roster.gateways}
-        there: Mapping[int, object] = ballot.manifests if ballot.agreed is None else ballot.shares
-        waited: Sequence[str] = ()
-        if ballot.agreed is None and self.party not in ballot.manifests:
-            waited = [name for name, known in states.items() if known in ("silent", "incomplete")]
-        deadline = self._phase_deadline(window, state, ballot.phase)
-        ends = self._calm is not None and (bool(waited) or self.agreement.rules.close_by is not None)
-        return {
-            "window": window,
-            "waits_for": "gateways" if waited else ("manifests" if ballot.agreed is None else "aggregate_shares"),
-            "gateways": [
-                {"name": name, "state": states[name], "silent_ms": self._silence(name, now)} for name in waited
-            ],
-            "faults": [{"name": fault.gateway, "reason": fault.reason} for fault in assembly.faults()]
-            if assembly
-            else [],
-            "parties": [self._task.party_names[p] for p in range(len(self._task.party_names)) if p not in there],
-            "complete": sum(known == "complete" for known in states.values()),
-            "goes_on_without_in_ms": max(0, deadline - now) if ends else None,
-            "gives_up_in_ms": max(0, self._give_up_at(window, state) - now),
-        }
-
-    def _silence(self, gateway: str, now: int) -> int | None:
-        heard = self._gateway_heard.get(gateway)
-        return None if heard is None else max(0, now - heard)
+        return waiting(
+            window,
+            task=self._task,
+            roster=self._roster,
+            party=self.party,
+            rules=self.agreement.rules,
+            ballot=ballot,
+            assembly=self._assemblies.get(window),
+            silent={name: max(0, now - heard) for name, heard in self._gateway_heard.items()},
+            goes_on=max(0, self._phase_deadline(window, state, ballot.phase) - now) if self._calm is not None else None,
+            gives_up=max(0, self._give_up_at(window, state) - now),
+        )

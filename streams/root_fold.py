@@ -23,6 +23,7 @@ from runtime.fold import Fold, Moment, Output, Record, Start
 from streams.agreement import Terminal
 from streams.conduct import Conduct
 from streams.findings import Findings
+from streams.log_clock import LogClock
 from streams.metrics import PartyMetrics
 from streams.recent import MOST_NAMED, Ended, Recent
 from streams.root import Root
@@ -82,6 +83,7 @@ class RootFold(Fold):
         self._heard: dict[int, int] = {}
         self._mine: dict[int, Manifest] = {}
         self._now = 0
+        self.clock = LogClock()
         self._seals: dict[tuple[int, str], bytes] = {}
         self._judged: dict[int, tuple[int, tuple[tuple[int, str], ...]]] = {}
         self.recent = Recent()
@@ -101,23 +103,26 @@ class RootFold(Fold):
 
     def record(self, record: Record, now: int) -> Sequence[Output]:
         """Take a contribution of our own leafs, or a control record of anybody."""
-        self._now = now
+        self.clock.read(record.timestamp, now)
+        now = self._now = self.clock.now(now)
         if record.topic == self._control:
             return self._write(self._take_control(record, now), now)
         return self._write(self._take_contribution(record, now), now)
 
     def tick(self, moment: Moment) -> Sequence[Output]:
         """Let time pass."""
-        self._now = moment.now
+        now = self._now = self.clock.now(moment.now)
+        if self.clock.ahead is not None:
+            self._metrics.clock_offset.set(self.clock.ahead / 1000)
         ends = moment.ends.get(self._shares, {})
         records = self.root.tick(
-            moment.now,
+            now,
             connected=moment.connected,
             caught_up=moment.caught_up,
             ends=ends if len(ends) == self._seat.roster.partitions else None,
-            ends_at=moment.ends_at,
+            ends_at=moment.ends_at - (moment.now - now),
         )
-        return self._write(records, moment.now)
+        return self._write(records, now)
 
     def committable(self) -> Mapping[str, int]:
         """What the root needs no more."""

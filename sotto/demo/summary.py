@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from protocol.reasons import reason_of
 from sotto.demo.compare import percentile
 from sotto.demo.plain import MEASURE_COLUMNS
 from sotto.demo.run import Outcome
 
-_REASONS = {
-    "too_few_organisations": "too few organisations",
-    "too_few_gateways": "too few gateways",
-    "too_few_readings": "too few readings",
-    "no_readings": "no readings",
-}
 _MOST_NAMED = 20
 
 
@@ -49,7 +44,7 @@ def document(outcome: Outcome) -> dict[str, object]:
 def lines(outcome: Outcome) -> list[str]:
     """Return the last lines for people."""
     tally = outcome.tally
-    why = ", ".join(_REASONS.get(reason, reason.replace("_", " ")) for reason in tally.suppressed)
+    why = ", ".join(reason_of(reason).short for reason in tally.suppressed)
     median = percentile(tally.latency_ms, 0.5)
     said = [
         f"results  {tally.exact} exact   {tally.wrong} wrong   {tally.missing} missing   "

@@ -7,23 +7,25 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.faults import scenarios
 from tests.faults.campaign import Ended, Options, run
+from tests.faults.screen import telling
 from tests.faults.trial import Wanted
 from tests.servers.run import ServerError, installed
 
 _KILLS_A_MINUTE = 14
-_EVERY = 15.0
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a campaign and return 0 if every window was exact or rightly explained, and nothing was missing."""
+    if arguments[:1] == ["scenario"]:
+        return scenarios.main(arguments[1:])
     chosen = _parse(arguments)
     wanted = Wanted(scheme=chosen.scheme, parties=chosen.parties, workers=chosen.workers)
     minutes = chosen.minutes or max(1.0, chosen.kills / _KILLS_A_MINUTE)
@@ -32,7 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     place = Path(tempfile.mkdtemp(prefix="sotto-faults-", dir=chosen.directory))
     try:
         installed()
-        ended = _with_live_line(console, options, place)
+        with telling(console) as told:
+            ended = run(options, place, told)
     except ServerError as error:
         console.print(f"error: {error}\n    logs: {place}", markup=False)
         return 1
@@ -44,21 +47,6 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     console.print(f"logs, the state of every role, and the faults in order: {place}", markup=False)
     return 1
-
-
-def _with_live_line(console: Console, options: Options, place: Path) -> Ended:
-    if console.is_terminal:
-        with console.status("...") as status:
-            return run(options, place, status.update)
-    last = 0.0
-
-    def say(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _EVERY or "of load left" not in text:
-            last = time.monotonic()
-            console.print(text, markup=False)
-
-    return run(options, place, say)
 
 
 def document(ended: Ended) -> dict[str, object]:
@@ -107,13 +95,16 @@ def _show(console: Console, ended: Ended) -> None:
     console.print(table)
     for text in report.violations:
         console.print(f"violation: {text}", markup=False)
+    for text in ended.waiting:
+        console.print(f"    {text}", markup=False)
     console.print("exact or explained: every window" if report.right else f"{len(report.violations)} violations")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
-        description="Break everything at random on real servers, and account for every reading.",
+        description="Break everything at random on real servers, and account for every reading. "
+        "`python -m tests.faults scenario NAME` plays one given scene.",
     )
     parser.add_argument("--seed", type=int, default=1, help="the faults are a function of it (default 1)")
     parser.add_argument("--kills", type=int, default=100, help="SIGKILLs over all roles (default 100)")

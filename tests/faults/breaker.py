@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from tests.faults.check import Disturbance
 from tests.faults.faults import INFLUX, KAFKA, MOSQUITTO, Fault
 from tests.faults.trial import gateway_names
 from tests.faults.world import SENSORS, World
+from tests.servers.run import Server, ServerError
 
 _MORE_LATENCY: Final = 600
 """Milliseconds in either direction, with half as much of jitter: more than a heartbeat, less than a session."""
+
+_STARTS: Final = 4
 
 
 class Breaker:
@@ -30,6 +33,7 @@ class Breaker:
         self._begin = begin
         self._lock = threading.Lock()
         self._held: set[str] = set()
+        self._turns: dict[str, threading.Lock] = {fault.target: threading.Lock() for fault in plan}
         self._stop = threading.Event()
         self._faults: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="breaker", daemon=True)
@@ -63,6 +67,11 @@ class Breaker:
             thread.start()
 
     def _commit(self, fault: Fault) -> None:
+        # Kafka may need half a minute to come back: its next fault waits for that.
+        with self._turns[fault.target]:
+            self._break_and_mend(fault)
+
+    def _break_and_mend(self, fault: Fault) -> None:
         begun = _now()
         try:
             with self._holding(fault.target):
@@ -103,7 +112,7 @@ class Breaker:
         server = servers[fault.target] if fault.target in servers else world.roles[fault.target]
         if fault.kind == "pause role":
             return server.pause, server.resume
-        return (server.kill if fault.kind.startswith("kill") else server.stop), server.start
+        return (server.kill if fault.kind.startswith("kill") else server.stop), lambda: _start(server)
 
     def _hits(self, target: str) -> frozenset[str]:
         world = self._world
@@ -114,6 +123,15 @@ class Breaker:
         if name == SENSORS:
             return frozenset({SENSORS})
         return frozenset({world.roles[name].file.name})
+
+
+def _start(server: Server) -> None:
+    """Start a server again, as a supervisor would: more than once, where a busy machine lets it not come up in time."""
+    for _ in range(_STARTS - 1):
+        with suppress(ServerError):
+            server.start()
+            return
+    server.start()
 
 
 def _now() -> int:

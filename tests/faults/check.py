@@ -31,6 +31,8 @@ class Setting:
     areas: tuple[str, ...]
     organisation: Mapping[str, str]
     parties: tuple[str, ...]
+    verifies: bool = True
+    """Whether the scheme can tell a wrong share, so that results are verified when all parties are there."""
     min_organisations: int = 3
     most_absent: int = 1
     """Organisations that may be missing from a window that is released."""
@@ -130,10 +132,9 @@ class _Check:
         self._report = Report()
         self._cells: dict[tuple[int, str], list[Reading]] = defaultdict(list)
         for reading in evidence.readings:
-            window = setting.first + (reading.time - setting.first) // setting.size * setting.size
-            self._cells[window, reading.area].append(reading)
-        self._lost: Counter[str] = Counter()
-        """By gateway: acknowledged readings that are missing from a result of their gateway."""
+            self._cells[self._window_of(reading), reading.area].append(reading)
+        self._lost: dict[str, Counter[int]] = defaultdict(Counter)
+        """By gateway and window: acknowledged readings that are missing from a result of their gateway."""
         self._lost_where: dict[str, list[str]] = defaultdict(list)
 
     def run(self) -> Report:
@@ -152,6 +153,10 @@ class _Check:
             self._window(window, aggregates.get(window), rows)
         for window, area in sorted(rows.keys() - self._due()):
             self._wrong(f"{self._name(window)} {area}: the database has an outcome for a cell that was not due")
+        for window, area in sorted(self._cells.keys() - self._due()):
+            self._wrong(f"{self._name(window)} {area}: there are readings for a cell that was not due")
+        for window in sorted(aggregates.keys() - set(self._setting.windows)):
+            self._wrong(f"{self._name(window)}: was released, and was not due")
         self._late(aggregates.values())
         return report
 
@@ -190,15 +195,19 @@ class _Check:
         suppressed: set[str] = set()
         for area in self._setting.areas:
             suppressed |= self._cell(window, area, released, rows.get((window, area), ()))
-        if not suppressed:
+        if strangers := sorted(released.late.keys() - self._setting.organisation.keys()):
+            self._wrong(f"{self._name(window)}: names contributors that nobody knows: {', '.join(strangers)}")
+        if any(row.kind == "point" for area in self._setting.areas for row in rows.get((window, area), ())):
             for party in silent:
                 self._unheard(window, party, released)
+            if released.verified != (self._setting.verifies and not silent):
+                self._wrong(f"{self._name(window)}: verified is {released.verified}, with {released.parties}")
         if len(self._report.violations) > before:
             self._report.windows["wrong"] += 1
         elif suppressed:
             self._report.windows["suppressed: " + ", ".join(sorted(suppressed))] += 1
         else:
-            kind = "exact" if released.verified else "exact, unverified"
+            kind = "exact, unverified" if self._setting.verifies and not released.verified else "exact"
             absent = len(self._setting.organisation) - len(released.late)
             self._report.windows[f"{kind}, without {absent} of the gateways" if absent else kind] += 1
 
@@ -219,6 +228,8 @@ class _Check:
         readings = [one for one in self._cells[window, area] if one.acknowledged is not None]
         inside = [one for one in readings if one.gateway in released.late]
         if points:
+            if points[0].verified != released.verified:
+                self._wrong(f"{name}: verified is {points[0].verified} in the database, {released.verified} in Kafka")
             self._report.left_out += len(readings) - len(inside)
             self._point(name, points[0], inside)
             return set()
@@ -241,19 +252,25 @@ class _Check:
         for one in doubled:
             self._wrong(f"{name}: counted twice: {_tell(one)}")
         for one in missing:
-            self._lost[one.gateway] += 1
+            self._lost[one.gateway][self._window_of(one)] += 1
             self._lost_where[one.gateway].append(f"{name}: missing: {_tell(one)}")
 
     def _late(self, aggregates: Iterable[Released]) -> None:
-        """What is missing may have come too late: then its gateway has said so in a later window."""
-        late: Counter[str] = Counter()
+        """What is missing may have come too late: then its gateway has said so in a later window, and in no earlier."""
+        told: dict[str, Counter[int]] = defaultdict(Counter)
         for one in aggregates:
-            late.update(one.late)
+            for gateway, late in one.late.items():
+                told[gateway][one.window] += late
         for gateway, lost in sorted(self._lost.items()):
-            self._report.late += min(lost, late[gateway])
-            if lost > late[gateway]:
+            unexplained = late = 0
+            for window in sorted(lost.keys() | told[gateway].keys(), reverse=True):
+                explained = min(lost[window], late)
+                self._report.late += explained
+                unexplained += lost[window] - explained
+                late += told[gateway][window] - explained
+            if unexplained:
                 for line in self._lost_where[gateway]:
-                    self._wrong(f"{line}; {gateway} counted {late[gateway]} late readings in all")
+                    self._wrong(f"{line}; {gateway} counted {told[gateway].total()} late readings in all")
 
     # -- is it explained? ------------------------------------------------------------------------------------
 
@@ -302,6 +319,10 @@ class _Check:
             reached = max(reached, ended)
         edges.append((until, until))
         return max(after[0] - before[1] for before, after in pairwise(edges))
+
+    def _window_of(self, reading: Reading) -> int:
+        setting = self._setting
+        return setting.first + (reading.time - setting.first) // setting.size * setting.size
 
     def _name(self, window: int) -> str:
         return f"window {(window - self._setting.first) // self._setting.size}"

@@ -14,8 +14,11 @@ from typing import Any
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from urllib3.exceptions import HTTPError
 
+from protocol import aggregate
+from protocol.aggregate import Aggregate
 from protocol.control import AggregateShare, decode
 from protocol.errors import WireError
 from protocol.roster import Roster
@@ -75,7 +78,7 @@ def _ask(world: World, query: str) -> Iterator[Any]:
 
 def released(world: World) -> tuple[Released, ...]:
     """Return every record of the topic `aggregates`, in the order of the log."""
-    return tuple(_released(value) for value in _read(world, world.files.topics.aggregates))
+    return tuple(_released(record.value) for record in records(world, world.files.topics.aggregates))
 
 
 def _released(value: bytes) -> Released:
@@ -95,9 +98,9 @@ def signed(world: World) -> tuple[Signed, ...]:
     task = world.files.task
     roster = load(world.directory / "trial" / "roster.toml", Roster)
     found = []
-    for value in _read(world, world.files.topics.control):
+    for one in records(world, world.files.topics.control):
         try:
-            record = decode(value, task=task, roster=roster)
+            record = decode(one.value, task=task, roster=roster)
         except WireError:
             continue
         if isinstance(record, AggregateShare):
@@ -105,8 +108,16 @@ def signed(world: World) -> tuple[Signed, ...]:
     return tuple(found)
 
 
-def _read(world: World, topic: str) -> Iterator[bytes]:
-    """Yield all values of a topic. Directly, not through a proxy."""
+def aggregates(world: World) -> tuple[Aggregate, ...]:
+    """Return the aggregates, checked, in the order of their windows; each once."""
+    task = world.files.task
+    values = {record.value for record in records(world, world.files.topics.aggregates)}
+    found = [aggregate.decode(value, task=task) for value in values]
+    return tuple(sorted(found, key=lambda one: one.window_start))
+
+
+def records(world: World, topic: str) -> Iterator[ConsumerRecord]:
+    """Yield all records of a topic, each partition in its order. Directly, not through a proxy."""
     consumer = KafkaConsumer(bootstrap_servers=world.kafka.bootstrap, enable_auto_commit=False)
     try:
         places = [TopicPartition(topic, number) for number in range(world.wanted.partitions)]
@@ -114,7 +125,7 @@ def _read(world: World, topic: str) -> Iterator[bytes]:
         consumer.seek_to_beginning(*places)
         ends = consumer.end_offsets(places)
         while any(consumer.position(place) < ends[place] for place in places):
-            for records in consumer.poll(timeout_ms=500).values():
-                yield from (record.value for record in records)
+            for found in consumer.poll(timeout_ms=500).values():
+                yield from found
     finally:
         consumer.close()

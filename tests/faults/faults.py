@@ -67,8 +67,8 @@ _MANNERS: Final[dict[Kind, _Manner]] = {
     "latency": _Manner(2, (3_000, 10_000), 1_000),
     "half-open": _Manner(2, (3_000, 10_000), 3_000),
     "restart mosquitto": _Manner(0.7, (200, 3_000), 10_000),
-    "restart Kafka": _Manner(0.4, (200, 4_000), 20_000),
-    "kill Kafka": _Manner(0.4, (200, 4_000), 20_000),
+    "restart Kafka": _Manner(0.4, (200, 4_000), 30_000),
+    "kill Kafka": _Manner(0.4, (200, 4_000), 30_000),
     "restart InfluxDB": _Manner(0.5, (200, 5_000), 5_000),
     "kill InfluxDB": _Manner(0.5, (200, 5_000), 5_000),
 }

@@ -22,8 +22,15 @@ from sotto.init import AREAS, MEMBERS
 from tests.faults.trial import LARGEST, topic_of
 
 AGAIN: Final = 4.0
-"""Seconds without acknowledgement after which a reading is published once more."""
+"""Seconds without any acknowledgement after which readings are published once more."""
+_SLOW: Final = 20.0
+"""The same for a reading while others are acknowledged."""
 _TURN: Final = 0.02
+
+
+def wall() -> int:
+    """Return milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,8 +80,21 @@ class Sensors:
     `rate` is readings a second over all of them, and may be changed at any time.
     """
 
-    def __init__(self, ledger: Ledger, *, seed: int, rate: float, address: tuple[str, int], last: int) -> None:
-        """Make readings until `last` (milliseconds since 1970, exclusive)."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        seed: int,
+        rate: float,
+        address: tuple[str, int],
+        last: int,
+        clock: Callable[[], int] = wall,
+        together: int = 1,
+    ) -> None:
+        """Make readings until `last` (milliseconds since 1970, exclusive) by `clock`, which is event time.
+
+        `together` is how many readings a message has.
+        """
         self.rate = rate
         self._stop = threading.Event()
         self._threads = [
@@ -87,6 +107,8 @@ class Sensors:
                     chance=random.Random(f"{seed}/{member.organisation}"),
                     address=address,
                     last=last,
+                    clock=clock,
+                    together=together,
                     per_second=lambda: self.rate / len(MEMBERS),
                     stop=self._stop,
                 )
@@ -122,6 +144,8 @@ class _Organisation:
         chance: random.Random,
         address: tuple[str, int],
         last: int,
+        clock: Callable[[], int],
+        together: int,
         per_second: Callable[[], float],
         stop: threading.Event,
     ) -> None:
@@ -131,14 +155,18 @@ class _Organisation:
         self._chance = chance
         self._address = address
         self._last = last
+        self._clock = clock
+        self._together = together
         self._per_second = per_second
         self._stop = stop
         self._acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
         """Numbers of messages, from paho's thread; all else is touched by this thread alone."""
-        self._waiting: dict[int, Reading] = {}
+        self._waiting: dict[int, tuple[Reading, ...]] = {}
         """By the number of the message."""
-        self._open: dict[int, tuple[Reading, float]] = {}
-        """By value: what is not acknowledged, and when it was last published."""
+        self._open: dict[int, tuple[tuple[Reading, ...], float]] = {}
+        """By the first value: messages that are not acknowledged, and when they were last published."""
+        self._heard = 0.0
+        """When an acknowledgement last came."""
 
     def run(self) -> None:
         client = self._connect()
@@ -146,12 +174,13 @@ class _Organisation:
             areas = self._areas()
             due = time.monotonic()
             while not self._stop.is_set():
-                now = time.time_ns() // 1_000_000
+                now = self._clock()
                 if now >= self._last and not self._open:
                     break
                 while due <= time.monotonic() and now < self._last:
-                    self._publish(client, self._new(next(areas)))
-                    due += self._chance.uniform(0.5, 1.5) / max(self._per_second(), 0.01)
+                    area = next(areas)
+                    self._publish(client, tuple(self._new(area) for _ in range(self._together)))
+                    due += self._together * self._chance.uniform(0.5, 1.5) / max(self._per_second(), 0.01)
                 self._note()
                 self._again(client)
                 self._stop.wait(_TURN)
@@ -169,31 +198,38 @@ class _Organisation:
             gateway=self._gateway,
             area=area,
             sensor=f"{self.organisation}-{area}",
-            time=time.time_ns() // 1_000_000,
+            time=self._clock(),
             value=self._chance.randint(0, LARGEST),
         )
         self._ledger.add(reading)
         return reading
 
-    def _publish(self, client: paho.Client, reading: Reading) -> None:
-        reading.published += 1
-        topic = topic_of(reading.organisation, reading.area, reading.sensor)
-        sent = client.publish(topic, json.dumps({"t": reading.time, "v": reading.value}), qos=1)
-        self._open[reading.value] = reading, time.monotonic()
-        self._waiting[sent.mid] = reading
+    def _publish(self, client: paho.Client, readings: tuple[Reading, ...]) -> None:
+        for reading in readings:
+            reading.published += 1
+        first = readings[0]
+        topic = topic_of(first.organisation, first.area, first.sensor)
+        payload = {"r": [{"t": reading.time, "v": reading.value} for reading in readings]}
+        sent = client.publish(topic, json.dumps(payload), qos=1)
+        self._open[first.value] = readings, time.monotonic()
+        self._waiting[sent.mid] = readings
 
     def _again(self, client: paho.Client) -> None:
-        before = time.monotonic() - AGAIN
+        """Publish what waits once more; later where acknowledgements do come, or slowness would feed on itself."""
+        now = time.monotonic()
+        patience = AGAIN if now - self._heard > AGAIN else _SLOW
         if client.is_connected():
-            for reading in [reading for reading, at in self._open.values() if at < before]:
-                self._publish(client, reading)
+            for readings in [readings for readings, at in self._open.values() if now - at > patience]:
+                self._publish(client, readings)
 
     def _note(self) -> None:
         while not self._acknowledged.empty():
-            reading = self._waiting.pop(self._acknowledged.get(), None)
-            if reading is not None and reading.acknowledged is None:
-                reading.acknowledged = time.time_ns() // 1_000_000
-                del self._open[reading.value]
+            readings = self._waiting.pop(self._acknowledged.get(), None)
+            self._heard = time.monotonic()
+            if readings is not None and readings[0].acknowledged is None:
+                for reading in readings:
+                    reading.acknowledged = wall()
+                del self._open[readings[0].value]
 
     def _connect(self) -> paho.Client:
         # Not a clean session: what paho sends again after a lost connection keeps its number.

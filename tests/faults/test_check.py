@@ -102,6 +102,10 @@ def _with_point(good: Evidence, *, count: int, total: int) -> Evidence:
     return replace(good, rows=rows)
 
 
+def _unverified(good: Evidence) -> Evidence:
+    return replace(good, rows=[replace(row, verified=False) for row in good.rows])
+
+
 def _in_the_cell(good: Evidence) -> list[Reading]:
     return [one for one in good.readings if one.area == "ring" and WINDOW <= one.time < WINDOW + SETTING.size]
 
@@ -253,13 +257,59 @@ def test_a_suppression_has_to_be_confirmed() -> None:
 
 def test_a_silent_party_needs_a_reason() -> None:
     """With two parties of three a result is not verified: that must not happen on a quiet day."""
-    good = _good()
+    good = _unverified(_good())
     two = [replace(one, parties=("a", "c"), verified=False) for one in good.released]
     assert "released without b" in check(SETTING, replace(good, released=two)).violations[0]
     disturbed = replace(good, released=two, disturbances=[_fault("b", WINDOW - 9_000, WINDOW + 30_000)])
     report = check(SETTING, disturbed)
     assert report.right
     assert report.windows["exact, unverified"] == 3
+
+
+def test_verified_means_that_all_parties_were_there() -> None:
+    """Neither more nor less; a scheme that cannot verify says so in every window, and is exact all the same."""
+    good = _good()
+    without = _unverified(replace(good, released=[replace(one, verified=False) for one in good.released]))
+    assert "verified is False" in check(SETTING, without).violations[0]
+    assert check(replace(SETTING, verifies=False), without).windows == Counter({"exact": 3})
+    disturbed = [_fault("b", WINDOW - 9_000, WINDOW + 30_000)]
+    two = replace(good, released=[replace(one, parties=("a", "c")) for one in good.released], disturbances=disturbed)
+    assert "verified is True" in check(SETTING, two).violations[-1]
+
+
+def test_the_database_says_what_kafka_says_of_verified() -> None:
+    """A sink that marks everything as verified is wrong, though the aggregates are right."""
+    good = _good()
+    two = [replace(one, parties=("a", "c"), verified=False) for one in good.released]
+    disturbed = [_fault("b", WINDOW - 9_000, WINDOW + 30_000)]
+    found = check(SETTING, replace(good, released=two, disturbances=disturbed)).violations
+    assert len(found) == len(SETTING.windows) * len(AREAS)
+    assert all("verified is True in the database" in text for text in found)
+
+
+def test_a_suppressed_cell_excuses_nothing_of_the_others() -> None:
+    """The other cell of the window is a result of two parties, called verified."""
+    good = _good()
+    readings = [one for one in good.readings if one not in _in_the_cell(good)]
+    rows = [row for row in good.rows if (row.window, row.area, row.kind) != (WINDOW, "ring", "point")]
+    rows = [
+        replace(row, outcome="suppressed", reason="no_readings") if (row.window, row.area) == (WINDOW, "ring") else row
+        for row in rows
+    ]
+    assert check(SETTING, replace(good, readings=readings, rows=rows)).right
+    released = [replace(one, parties=("a", "b")) if one.window == WINDOW else one for one in good.released]
+    found = check(SETTING, replace(good, readings=readings, rows=rows, released=released)).violations
+    assert ["released without c" in found[0], "verified is True" in found[1]] == [True, True]
+
+
+def test_what_was_not_due_is_found() -> None:
+    """A reading of no window, a window after the last one, a contributor that nobody has heard of."""
+    good = _good()
+    stray = replace(good.readings[0], time=SETTING.last, value=1)
+    assert "not due" in _only(check(SETTING, replace(good, readings=[*good.readings, stray])))
+    assert "not due" in _only(check(SETTING, replace(good, released=[*good.released, _released(SETTING.last)])))
+    ghost = [*good.released[:2], _released(1_020_000, late={"ghost-1": 1})]
+    assert "ghost-1" in _only(check(SETTING, replace(good, released=ghost)))
 
 
 def test_late_readings_are_missing_with_the_word_of_their_gateway_only() -> None:
@@ -273,3 +323,5 @@ def test_late_readings_are_missing_with_the_word_of_their_gateway_only() -> None
     assert report.late == 1
     other = [*good.released[:2], _released(1_020_000, late={"east-1": 1})]
     assert not check(SETTING, replace(evidence, released=other)).right
+    before = [_released(1_000_000, late={lost.gateway: 1}), *good.released[1:]]
+    assert not check(SETTING, replace(evidence, released=before)).right

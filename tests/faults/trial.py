@@ -45,6 +45,7 @@ class Wanted:
     lateness: int = 40_000
     deadline: int = 70_000
     partitions: int = PARTITIONS
+    seals_by: Literal["wall", "event"] = "wall"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def write_files(directory: Path, wanted: Wanted, *, ways: Mapping[str, Addresses
         way = ways[role.name]
         text = role.path.read_text()
         if role.kind == "gateway":
-            text = _gateway_text(text, way)
+            text = _gateway_text(text, way, seals_by=wanted.seals_by)
         if role.kind == "sink":
             text = with_keys(text, "influxdb", {"url": quoted(way.influx)})
         write(role.path, with_keys(text, "kafka", {"bootstrap_servers": f"[{quoted(way.kafka)}]"}))
@@ -157,13 +158,14 @@ identity = {quoted(format_identity(keys["collector"].public_identity))}
 """
 
 
-def _gateway_text(text: str, way: Addresses) -> str:
-    """Return the file of `sotto init` with our kind of message, sealing by the clock."""
+def _gateway_text(text: str, way: Addresses, *, seals_by: str) -> str:
+    """Return the file of `sotto init` with our kind of message, sealing by the clock or by the readings."""
     head, _, rest = text.partition("[[source]]")
     kafka = rest[rest.index("[kafka]") :]
     organisation = next(member.organisation for member in MEMBERS if f'organisation = "{member.organisation}"' in head)
-    source = f"""[[source]]                              # {{"t": 1482854400000, "v": 17}}
+    source = f"""[[source]]                              # {{"r": [{{"t": 1482854400000, "v": 17}}]}}
 topic       = {quoted(topic_of(organisation, "{area}", "{sensor}"))}
+each        = "$.r[*]"
 sensor      = "{{sensor}}"
 time        = "$.t"
 time_format = "ms"
@@ -175,5 +177,5 @@ time_format = "ms"
 {MEASURE} = "$.v"
 
 """
-    clock = {"seals_by": '"wall"', "require_sync": "false"}
+    clock = {"seals_by": quoted(seals_by), "require_sync": "false"}
     return with_keys(with_keys(head + source + kafka, "clock", clock), "mqtt", {"url": quoted(way.mqtt)})

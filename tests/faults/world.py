@@ -28,7 +28,7 @@ from tests.faults.trial import Addresses, Files, Wanted, gateway_names, role_nam
 from tests.servers import install, run
 from tests.servers.toxiproxy import Proxy, Toxiproxy
 
-LEAD: Final = 35_000
+LEAD: Final = 60_000
 """Milliseconds from the files to the first window: so long the roles may take to start on two busy processors."""
 SENSORS: Final = "sensors"
 _direct = build_opener(ProxyHandler({}))
@@ -99,7 +99,8 @@ class Role(run.Server):
 class World:
     """All of it. Use as a context; leaving it ends every process, the files stay.
 
-    `windows` is how many windows the task has; the first one begins `lead` milliseconds after the servers are up.
+    `windows` is how many windows the task has; the first one begins `lead` milliseconds after the servers are up;
+    before, where it is negative: windows of the past, for gateways that seal by event time.
     `proxied`: every way goes through a proxy of its own: "north-1:mqtt", "city-it:kafka", "sink:influx",
     "sensors:mqtt".
     """
@@ -175,7 +176,7 @@ class World:
             for role in self.roles.values():
                 self._stack.callback(role.kill)
                 role.start()
-            self.wait_ready(self.roles.values(), until=self.files.first / 1000)
+            self.wait_ready(self.roles.values(), until=max(self.files.first / 1000, time.time() + 2 * LEAD / 1000))
         except BaseException:
             self._stack.close()
             raise

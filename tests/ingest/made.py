@@ -24,6 +24,8 @@ from runtime.files import loads
 from tests.trial import HOUR, START, Trial, counted, make_trial
 
 MINUTE = 60_000
+PARTIES = ("party-1", "party-2", "party-3")
+SECRET = b"s" * 32
 
 FILE = """
 format = 1
@@ -84,6 +86,7 @@ class FakeSharder:
     counts: Counter[tuple[int, Cell]] = field(default_factory=Counter)
     batches: list[tuple[int, int, Rows]] = field(default_factory=list)
     seals: dict[int, tuple[tuple[SegmentState, ...], int, bool]] = field(default_factory=dict)
+    notes: dict[int, SealNotes] = field(default_factory=dict)
 
     def batch(self, *, window: int, rows: Rows, sequence: int) -> tuple[list[Outgoing], bytes]:
         self.batches.append((window, sequence, rows))
@@ -91,7 +94,8 @@ class FakeSharder:
             self.sums[window, rows.cells[number]] += unit
             self.counts[window, rows.cells[number]] += 1
         core = hashlib.sha256(f"{self.epoch.counter}/{window}/{sequence}".encode()).digest()
-        return [self._out(p, f"batch {window} {sequence}") for p in ("party-1", "party-2", "party-3")], core
+        readings = len(rows.cell_ids)
+        return [self._out(p, window, f"batch {window} {sequence}", readings) for p in PARTIES], core
 
     def seal(
         self,
@@ -102,12 +106,18 @@ class FakeSharder:
         notes: SealNotes | None = None,
         cold: bool = False,
     ) -> list[Outgoing]:
-        assert window not in self.seals, "a window is sealed once"
+        assert cold or window not in self.seals, "a window is sealed once, and cold if it is given up afterwards"
         self.seals[window] = (tuple(segments), notes.late if notes else 0, cold)
-        return [self._out(p, f"seal {window}") for p in ("party-1", "party-2", "party-3")]
+        self.notes[window] = notes or SealNotes()
+        return [self._out(p, window, f"{'cold seal' if cold else 'seal'} {window}") for p in PARTIES]
 
-    def _out(self, party: str, text: str) -> Outgoing:
-        return Outgoing(party=party, partition=0, key=b"north-1", value=text.encode())
+    def _out(self, party: str, window: int, text: str, readings: int = 0) -> Outgoing:
+        return Outgoing(party=party, window=window, readings=readings, partition=0, key=b"north-1", value=text.encode())
+
+
+def spool_in(folder: Path, trial: Trial, **other: Any) -> Spool:
+    """Open the spool of north-1."""
+    return Spool(folder, **{"task": trial.task.hash, "gateway": "north-1", "secret": SECRET, **other})
 
 
 class Made:
@@ -121,14 +131,17 @@ class Made:
         text: str = FILE,
         now: int = START,
         seals_by: str = "event",
+        require_sync: bool = False,
         max_rows: int | None = None,
         **batch: int,
     ) -> None:
         self.trial = trial or make_trial()
         self.now = now
-        self.config = config_of(text, clock=ClockSection.model_validate({"seals_by": seals_by, "require_sync": False}))
+        self.config = config_of(
+            text, clock=ClockSection.model_validate({"seals_by": seals_by, "require_sync": require_sync})
+        )
         rules = BatchSection(max_rows=batch.get("batch_rows", 100))
-        self.spool = None if folder is None else Spool(folder, task=self.trial.task.hash, gateway="north-1")
+        self.spool = None if folder is None else spool_in(folder, self.trial)
         self.kept = Kept(cold=True) if self.spool is None else self.spool.kept()
         self.epoch = (
             Epoch(counter=1, nonce=bytes(16))
@@ -152,7 +165,7 @@ class Made:
             sharder=self.sharder,
             epoch=self.epoch,
             kept=self.kept,
-            secret=b"s" * 32,
+            secret=SECRET,
             entropy=counted(f"made {now}"),
         )
         self.mid = 0

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.spool import Spool, SpoolError
+from ingest.disk import SpoolError
+from ingest.spool import Spool
 from protocol.errors import NotReadyError
-from tests.ingest.made import HOUR, MINUTE, START, Made, at
+from tests.ingest.made import HOUR, MINUTE, START, Made, at, spool_in
+from tests.trial import make_trial
 
 
 def reading(made: Made, time: int, no2: int) -> None:
@@ -23,7 +25,7 @@ def end(made: Made) -> None:
 
 def values(spool: Spool | None) -> list[bytes]:
     assert spool is not None
-    return [record.value for record in spool.after(0, most=100)]
+    return [record.value for record in spool.after(0, most=100, most_bytes=10**6)]
 
 
 def test_a_seal_after_a_restart_names_both_segments(tmp_path: Path) -> None:
@@ -85,11 +87,11 @@ def test_records_come_out_in_order_and_go_when_confirmed(tmp_path: Path) -> None
         reading(made, START + number, number)
         made.flush()
     assert made.spool is not None
-    records = made.spool.after(0, most=100)
+    records = made.spool.after(0, most=100, most_bytes=10**6)
     assert [record.id for record in records] == sorted(record.id for record in records)
     assert made.spool.size == sum(len(record.value) for record in records)
     made.spool.delete(records[3].id)
-    assert made.spool.after(records[3].id, most=2) == records[4:6]
+    assert made.spool.after(records[3].id, most=2, most_bytes=10**6) == records[4:6]
     size = made.spool.size
     assert size == sum(len(record.value) for record in records[4:])
     end(made)
@@ -163,7 +165,7 @@ def test_two_gateways_cannot_use_one_folder(tmp_path: Path) -> None:
     """They would count readings twice."""
     made = Made(tmp_path)
     with pytest.raises(NotReadyError, match="another gateway runs"):
-        Spool(tmp_path, task=made.trial.task.hash, gateway="north-1")
+        spool_in(tmp_path, made.trial)
 
 
 def test_a_folder_of_another_task_is_refused(tmp_path: Path) -> None:
@@ -171,14 +173,14 @@ def test_a_folder_of_another_task_is_refused(tmp_path: Path) -> None:
     made = Made(tmp_path)
     end(made)
     with pytest.raises(NotReadyError, match="another task"):
-        Spool(tmp_path, task=bytes(32), gateway="north-1")
+        spool_in(tmp_path, make_trial(), task=bytes(32))
 
 
 def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
     """With what to do; it is never deleted or replaced by us."""
     (tmp_path / "spool.db").write_bytes(b"no database at all, " * 100)
     with pytest.raises(SpoolError, match="damaged") as failed:
-        Spool(tmp_path, task=bytes(32), gateway="north-1")
+        spool_in(tmp_path, make_trial(), task=bytes(32))
     assert not failed.value.transient
     assert (tmp_path / "spool.db").read_bytes().startswith(b"no database")
 
@@ -186,7 +188,7 @@ def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said_to_be_so() -> None:
     """Before anything is taken from the broker. Nobody may make files in /sys, not even root, as whom CI can run."""
     with pytest.raises(SpoolError, match="cannot be written"):
-        Spool(Path("/sys"), task=bytes(32), gateway="north-1")
+        spool_in(Path("/sys"), make_trial())
 
 
 def test_subscriptions_are_remembered(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_subscriptions_are_remembered(tmp_path: Path) -> None:
     assert made.spool is not None
     made.spool.subscribe({"a/#", "b/+"})
     end(made)
-    again = Spool(tmp_path, task=made.trial.task.hash, gateway="north-1")
+    again = spool_in(tmp_path, made.trial)
     assert again.subscriptions() == {"a/#", "b/+"}
     again.unsubscribed({"a/#"})
     assert again.subscriptions() == {"b/+"}

@@ -30,10 +30,14 @@ LISTED = {
         "mqtt_reconnects_total",
         "last_reading_timestamp_seconds",
         "last_sealed_window_timestamp_seconds",
+        "late_window_timestamp_seconds",
         "open_windows",
         "spool_bytes",
         "spool_limit_bytes",
         "spool_oldest_seconds",
+        "spool_full",
+        "spool_dropped_total",
+        "spool_dropped_windows_total",
         "spool_commit_seconds",
         "batches_sent_total",
         "send_seconds",
@@ -51,6 +55,7 @@ LISTED = {
         "closes_total",
         "aggregate_shares_total",
         "duplicate_identity_total",
+        "contradictions_total",
     },
     "collector": {
         "cells_total",
@@ -58,6 +63,7 @@ LISTED = {
         "oldest_waiting_timestamp_seconds",
         "party_missing_total",
         "share_mismatch_total",
+        "contradictions_total",
         "organisations",
     },
     "sink": {
@@ -69,21 +75,22 @@ LISTED = {
         "last_point_timestamp_seconds",
     },
 }
-"""By role, without `sotto_ROLE_`. Of the list there are not: `_spool_dropped_total` (nothing is dropped), the expiry of
-certificates, and the time of sealing keys (a key file holds none)."""
+"""By role, without `sotto_ROLE_`. Of the list there are not: the expiry of certificates, and the time of
+sealing keys (a key file holds none)."""
 
 MORE = {
     "gateway": {"sotto_clock_offset_seconds", "sotto_clock_synchronised"},
-    "party": set(),
-    "collector": {f"sotto_collector_{name}" for name in WORK}
+    "party": {"sotto_clock_offset_seconds", "sotto_clock_synchronised"},
+    "collector": {"sotto_clock_offset_seconds", "sotto_clock_synchronised"}
+    | {f"sotto_collector_{name}" for name in WORK}
     | {
         "sotto_collector_rejected_records_total",
         "sotto_collector_seal_to_aggregate_seconds",
         "sotto_window_end_to_point_seconds",
     },
-    "sink": {"sotto_sink_rejected_records_total", "sotto_seal_to_point_seconds"},
+    "sink": {"sotto_clock_synchronised", "sotto_sink_rejected_records_total", "sotto_seal_to_point_seconds"},
 }
-"""In full: the clock, which only the gateway compares with Kafka's; latencies; what the list names for parties only."""
+"""In full: the clock, which the sink does not compare with Kafka's; latencies; what the list names for parties only."""
 
 
 @pytest.fixture(scope="module")

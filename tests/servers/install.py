@@ -1,4 +1,4 @@
-"""Installs mosquitto, Apache Kafka and InfluxDB for the tests, without Docker: `make servers`.
+"""Installs mosquitto, Apache Kafka, InfluxDB and toxiproxy for the tests, without Docker: `make servers`.
 
 Each comes from a package registry and is kept twice: in a cache per user, by version, so that a new clone need not
 build again what takes minutes, and in the directory that the tests use (`.servers`, or $SOTTO_SERVERS), as hard
@@ -28,6 +28,9 @@ REPOSITORY = HERE.parent.parent
 
 KAFKA = "4.1.0"  # also in kafka/pom.xml
 INFLUXDB = "2.7.12"  # also in influxd/go.mod
+TOXIPROXY = "2.5.0"
+TOXIPROXY_SOURCE = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{TOXIPROXY}"
+VERSIONS = {"kafka": KAFKA, "influxdb": INFLUXDB, "toxiproxy": TOXIPROXY}
 PKG_CONFIG = "github.com/influxdata/pkg-config@v0.3.0"
 GO_FIRST_WITH_TOOLCHAINS = (1, 21)  # from here on Go fetches by itself the version that a go.mod asks for
 GO_TOOLCHAIN = "1.23.12"
@@ -50,10 +53,11 @@ class Installed:
     java: Path
     kafka: Path  # the directory with the jars
     influxd: Path
+    toxiproxy: Path
 
     def missing(self) -> str | None:
         """Name the first file that is no longer there."""
-        files = (self.mosquitto, self.java, self.kafka / f"kafka_2.13-{KAFKA}.jar", self.influxd)
+        files = (self.mosquitto, self.java, self.kafka / f"kafka_2.13-{KAFKA}.jar", self.influxd, self.toxiproxy)
         return next((str(file) for file in files if not file.exists()), None)
 
 
@@ -66,9 +70,9 @@ def installed() -> Installed | None:
     """Return what `make servers` has put into place, or None if anything of it is missing."""
     try:
         record = json.loads((directory() / "servers.json").read_text())
-        if (record["kafka_version"], record["influxdb_version"]) != (KAFKA, INFLUXDB):
+        if any(record[f"{name}_version"] != version for name, version in VERSIONS.items()):
             return None
-        found = Installed(**{name: Path(record[name]) for name in ("mosquitto", "java", "kafka", "influxd")})
+        found = Installed(**{name: Path(record[name]) for name in Installed.__slots__})
     except (OSError, ValueError, KeyError):
         return None
     return None if found.missing() else found
@@ -97,13 +101,24 @@ class Installer:
                 self._build_influxdb,
                 "built from source: Go and Rust, 5 to 15 min the first time, then cached",
             )
-            found = Installed(mosquitto=mosquitto, java=java, kafka=kafka, influxd=influxdb / "influxd")
+            toxiproxy = self._cached(
+                f"toxiproxy-{TOXIPROXY}-{platform.machine()}",
+                self._build_toxiproxy,
+                "built from source: Go, about 20 s",
+            )
+            found = Installed(
+                mosquitto=mosquitto,
+                java=java,
+                kafka=kafka,
+                influxd=influxdb / "influxd",
+                toxiproxy=toxiproxy / "server",
+            )
             record = {name: str(getattr(found, name)) for name in found.__slots__}
-            record |= {"kafka_version": KAFKA, "influxdb_version": INFLUXDB}
+            record |= {f"{name}_version": version for name, version in VERSIONS.items()}
             (self._target / "servers.json").write_text(json.dumps(record, indent=2) + "\n")
         return found
 
-    # -- the three servers ---------------------------------------------------------------------------------------
+    # -- the servers ---------------------------------------------------------------------------------------------
 
     def _mosquitto(self) -> Path:
         found = _which("mosquitto", "/usr/sbin")
@@ -173,12 +188,19 @@ class Installer:
             command += ["-o", str(into / "influxd"), "github.com/influxdata/influxdb/v2/cmd/influxd"]
             self._do(command, cwd=work, env=environment, what=f"building InfluxDB {INFLUXDB}")
 
+    def _build_toxiproxy(self, into: Path) -> None:
+        """Build what breaks connections on purpose. Its binary is called `server`."""
+        command = [str(self._go()), "install", "-trimpath", "-ldflags=-s -w", TOXIPROXY_SOURCE]
+        # Without cgo it needs no compiler of C.
+        environment = {"GOBIN": str(into), "CGO_ENABLED": "0"}
+        self._do(command, cwd=self._cache, env=environment, what=f"building toxiproxy {TOXIPROXY}")
+
     # -- what they are built with --------------------------------------------------------------------------------
 
     def _go(self) -> Path:
         go = _which("go", "/usr/local/go/bin")
         if go is None:
-            self._apt(["golang-go"], why="builds InfluxDB")
+            self._apt(["golang-go"], why="builds InfluxDB and toxiproxy")
             go = _which("go") or Path("go")
         version = _version([str(go), "version"], r"go(\d+)\.(\d+)")
         if version >= GO_FIRST_WITH_TOOLCHAINS:
@@ -343,7 +365,7 @@ def main(arguments: Sequence[str]) -> int:
     """Install the servers; say what is going on, and how long it may take."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.servers install",
-        description="Install mosquitto, Kafka and InfluxDB for the tests. "
+        description="Install mosquitto, Kafka, InfluxDB and toxiproxy for the tests. "
         "SOTTO_SERVERS names another directory than .servers; what was built is also kept in ~/.cache/sotto-servers.",
     )
     parser.parse_args(arguments)
@@ -352,6 +374,7 @@ def main(arguments: Sequence[str]) -> int:
         _say("mosquitto", f"ready: {found.mosquitto}")
         _say("kafka", f"ready: {found.kafka}")
         _say("influxdb", f"ready: {found.influxd}")
+        _say("toxiproxy", f"ready: {found.toxiproxy}")
         return 0
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sotto-servers"
     try:

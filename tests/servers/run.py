@@ -41,6 +41,7 @@ STOP_WITHIN = 30.0
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+_given: set[int] = set()  # the ports that `free_port` has returned
 # PR_SET_PDEATHSIG acts when the *thread* that started the child ends, so all are started from one that stays: a test
 # may restart a server from a thread of its own.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starts-servers")
@@ -70,14 +71,20 @@ def installed() -> install.Installed:
 
 
 def free_port() -> int:
-    """Return a port below the range that outgoing connections take, so that a server can have it again later."""
+    """Return a port below the range that outgoing connections take, so that a server can have it again later.
+
+    No port is returned twice, as a server may take the first one only later.
+    """
     while True:
         port = random.randrange(20000, 32000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
@@ -232,28 +239,37 @@ class Mosquitto(Server):
 
 
 class Kafka(Server):
-    """A broker that is its own controller (KRaft). It creates no topics by itself."""
+    """A broker that is its own controller (KRaft). It creates no topics by itself.
+
+    Each name in `advertised` is one more listener: it listens on the port `inner[name]`, and tells its clients that it
+    is on the port `advertised[name]`, where a proxy to `inner[name]` has to be. Otherwise a client would ask for the
+    brokers through the proxy, and then go to them directly.
+    """
 
     name = "kafka"
 
-    def __init__(self, directory: Path, *, port: int = 0) -> None:
+    def __init__(self, directory: Path, *, port: int = 0, advertised: Mapping[str, int] | None = None) -> None:
         super().__init__(directory)
         self.host = HOST
         self.port = port or free_port()
+        self.advertised = dict(advertised or {})
+        self.inner = {name: free_port() for name in self.advertised}
         self._controller_port = free_port()
         self.bootstrap = f"{HOST}:{self.port}"
 
     def _command(self) -> Sequence[str]:
         data = self.directory / "data"
         configuration = self.directory / "server.properties"
+        listeners = {"PLAINTEXT": self.port} | self.inner | {"CONTROLLER": self._controller_port}
+        advertised = {"PLAINTEXT": self.port} | self.advertised
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{HOST}:{self._controller_port}",
-            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
+            "listeners": _addresses(listeners),
+            "advertised.listeners": _addresses(advertised),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
             "log.dirs": str(data),
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
@@ -370,6 +386,10 @@ class Servers:
         """Kill all of them."""
         for server in reversed(self.all):
             server.__exit__(kind, error, at)
+
+
+def _addresses(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
 
 
 def _die_with_parent() -> None:

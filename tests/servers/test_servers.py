@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import install, run
+from tests.servers import install, run, toxiproxy
 
 
 def _answers(port: int) -> bool:
@@ -66,6 +66,79 @@ def test_influxdb_is_set_up_once(tmp_path: Path) -> None:
         assert connection.getresponse().status == http.HTTPStatus.OK
 
 
+def _echo(proxy: toxiproxy.Proxy) -> socket.socket:
+    """Return a connection through the proxy to a server that has answered on it."""
+    connection = socket.create_connection((run.HOST, proxy.port), timeout=5)
+    connection.sendall(_CONNECT)
+    assert connection.recv(4) == _CONNACK
+    return connection
+
+
+# MQTT 3.1.1: CONNECT with a clean session and no client id, what is answered, and a ping.
+_CONNECT = bytes((0x10, 12, 0, 4)) + b"MQTT" + bytes((4, 2, 0, 60, 0, 0))
+_CONNACK = bytes((0x20, 2, 0, 0))
+_PINGREQ, _PINGRESP = bytes((0xC0, 0)), bytes((0xD0, 0))
+
+
+def test_a_proxy_cuts_holds_and_heals(mosquitto: run.Mosquitto, tmp_path: Path) -> None:
+    """A cut ends the connection, half-open keeps it and loses what is sent, and healed it is as before."""
+    proxies = toxiproxy.Toxiproxy(tmp_path)
+    proxy = proxies.add("mqtt", upstream=mosquitto.port)
+    with proxies:
+        connection = _echo(proxy)
+        proxy.cut()
+        assert connection.recv(1) == b""
+        assert not _answers(proxy.port)
+        proxy.heal()
+
+        connection = _echo(proxy)
+        proxy.half_open()
+        connection.sendall(_PINGREQ)
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(2)
+        assert _answers(proxy.port)
+        proxy.heal()
+
+        proxy.latency(200)
+        began = time.monotonic()
+        _echo(proxy)
+        assert time.monotonic() - began >= 0.4  # there and back
+        proxy.slow_close(100)
+        connection = _echo(proxy)
+        connection.sendall(_PINGREQ)
+        assert connection.recv(2) == _PINGRESP
+
+        proxy.cut()
+        proxies.kill()
+        proxies.start()
+        _echo(proxy)
+
+
+@pytest.mark.usefixtures("real_servers")
+def test_whoever_reaches_kafka_through_a_proxy_never_goes_around_it(tmp_path: Path) -> None:
+    """Kafka tells each client where the brokers are; a role behind a cut must not be told a way around it."""
+    from kafka import KafkaAdminClient  # noqa: PLC0415  (the fixtures work without it)
+    from kafka.errors import KafkaError  # noqa: PLC0415
+
+    port = run.free_port()
+    server = run.Kafka(tmp_path / "kafka", advertised={"GATEWAYS": port})
+    proxies = toxiproxy.Toxiproxy(tmp_path / "toxiproxy")
+    proxy = proxies.add("gateways", port=port, upstream=server.inner["GATEWAYS"])
+    with server, proxies:
+        behind = KafkaAdminClient(bootstrap_servers=proxy.address, request_timeout_ms=2000)
+        assert [broker["port"] for broker in behind.describe_cluster()["brokers"]] == [port]
+        proxy.cut()
+        with pytest.raises(KafkaError):
+            behind.list_topics()
+        direct = KafkaAdminClient(bootstrap_servers=server.bootstrap)
+        assert [broker["port"] for broker in direct.describe_cluster()["brokers"]] == [server.port]
+        direct.close()
+        proxy.heal()
+        behind.close()
+        KafkaAdminClient(bootstrap_servers=proxy.address).close()
+
+
 @pytest.mark.usefixtures("real_servers")
 def test_no_server_outlives_whoever_started_it(tmp_path: Path) -> None:
     """Not even a parent that is killed leaves a server behind."""
@@ -93,7 +166,7 @@ def test_a_second_installation_is_immediate() -> None:
         [sys.executable, install.__file__], capture_output=True, text=True, check=True, env=os.environ | {"PATH": ""}
     )
     assert time.monotonic() - began < 2
-    assert done.stdout.count("ready:") == 3
+    assert done.stdout.count("ready:") == 4
 
 
 @pytest.mark.parametrize("ci", ["", "true"])

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
+from protocol.reasons import REASONS
+from protocol.share import REASONS as SHARE_REASONS
 from sinks.influx import InfluxStore
 from sinks.points import rows_of
 from sinks.sqlite import SqliteStore
@@ -37,6 +39,26 @@ WINDOWS = [
     for number, (steps, count) in enumerate([(66, 4), (30, 3)])
 ]
 """Two hours of one UTC day: the ring's mean of that day is 96 / 7, the mean of its means another number."""
+WINDOWS.append(
+    rows_of(
+        aggregate(
+            window_start=START + 10 * HOUR,
+            window_end=START + 11 * HOUR,
+            cells=(
+                suppressed("ring", reason="party_missing", at_fault=("party-2", "party-3")),
+                suppressed("centre", reason="no_readings"),
+                suppressed("outer"),
+            ),
+        )
+    )
+)
+"""The third hour has no value, for three different causes; of the fourth there is nothing yet."""
+OUTCOMES = {"none": 4, "too_few_organisations": 3, "party_missing": 1, "no_readings": 1}
+STATES = {
+    "ring": ["none", "none", "fault", "waiting"],
+    "centre": ["none", "none", "data", "waiting"],
+    "outer": ["policy", "policy", "policy", "waiting"],
+}
 
 
 def queries(language: str) -> list[str]:
@@ -53,13 +75,15 @@ def test_sql(tmp_path: Path) -> None:
         for rows in WINDOWS:
             store.write(rows)
         store.close()
-        values, days, cells, outcomes = (db.execute(query).fetchall() for query in queries("sql"))
+        values, days, cells, outcomes, states = (db.execute(query).fetchall() for query in queries("sql"))
     assert ("2016-12-01T00:00:00Z", "ring", 16.5) in values
     assert len(values) == 4
     assert days == [("2016-12-01", "centre", 3.0), ("2016-12-01", "ring", 96 / 7)]
-    assert len(cells) == 6
+    assert len(cells) == 9
     assert ("2016-12-01T00:00:00Z", "outer", "no2", "suppressed", "too_few_organisations", None) in cells
-    assert sorted(outcomes) == [("point", "none", 4), ("suppressed", "too_few_organisations", 2)]
+    assert {reason: number for _, reason, number in outcomes} == OUTCOMES
+    assert {area: [state for _, where, _, state, *_ in states if where == area] for area in STATES} == STATES
+    assert [row[4:] for row in states if row[3] == "fault"] == [(REASONS["party_missing"].sentence, "party-2,party-3")]
 
 
 @pytest.fixture
@@ -91,7 +115,7 @@ def _filled(influx: Influx, bucket: str) -> str:
 def test_flux(influx: Influx, bucket: str) -> None:
     """InfluxDB 2.x: the same answers."""
     with InfluxDBClient(url=influx.url, token=influx.token, org=influx.org) as client:
-        values, days, outcomes = (
+        values, days, outcomes, states = (
             [
                 record.values
                 for table in client.query_api().query(query.replace('"sotto"', f'"{bucket}"'))
@@ -101,7 +125,9 @@ def test_flux(influx: Influx, bucket: str) -> None:
         )
     assert [row["ring"] for row in values if "ring" in row] == [16.5, 10.0]
     assert {row["area"]: row["mean"] for row in days} == {"ring": 96 / 7, "centre": 3.0}
-    assert {row["reason"]: row["_value"] for row in outcomes} == {"none": 4, "too_few_organisations": 2}
+    assert {row["reason"]: row["_value"] for row in outcomes} == OUTCOMES
+    numbers = ("waiting", "none", "data", "policy", "fault")
+    assert {area: [numbers[row["_value"]] for row in states if row["area"] == area] for area in STATES} == STATES
 
 
 def test_influxql(influx: Influx, bucket: str) -> None:
@@ -117,14 +143,23 @@ def test_influxql(influx: Influx, bucket: str) -> None:
     values, days, outcomes = answers
     assert [row[1] for row in next(one["values"] for one in values if one["tags"]["area"] == "ring")] == [16.5, 10.0]
     assert {one["tags"]["area"]: one["values"][0][1] for one in days} == {"ring": 96 / 7, "centre": 3.0}
-    assert {one["tags"]["reason"]: one["values"][0][1] for one in outcomes} == {"none": 4, "too_few_organisations": 2}
+    assert {one["tags"]["reason"]: one["values"][0][1] for one in outcomes} == OUTCOMES
 
 
 def test_every_reason_that_the_code_gives_is_explained() -> None:
-    """A reason that a panel shows has its sentence on the page."""
+    """A reason that a panel shows has its cause and its sentence, in the code and, the same, on the page."""
     root = Path(__file__).resolve().parents[2]
     code = "\n".join(path.read_text() for folder in ("streams", "protocol") for path in (root / folder).glob("*.py"))
     given = set(re.findall(r'reason="([a-z_]+)"', code)) | set(re.findall(r'_all_suppressed\("([a-z_]+)"', code))
-    given |= set(re.findall(r'^    "((?:too|no)_[a-z_]+|overflow)",$', code, re.MULTILINE))
+    given |= set(SHARE_REASONS)
     assert {"party_missing", "too_few_organisations", "window_over"} <= given
-    assert not [reason for reason in given - {"none"} if f"`{reason}`" not in PAGE]
+    assert given | {"none"} <= set(REASONS)
+    rows = {
+        f"| `{word}` | `{reason.cause}` | {reason.sentence} |" for word, reason in REASONS.items() if word != "none"
+    }
+    assert not [row for row in rows if row not in PAGE]
+
+
+def test_no_sentence_has_a_number() -> None:
+    """How few there were is what the policy hides: sentences are constant."""
+    assert not [reason.sentence for reason in REASONS.values() if re.search(r"\d", reason.sentence + reason.short)]

@@ -63,9 +63,9 @@ def test_the_line_protocol_of_one_window(stub: Stub) -> None:
         f" count=4i,mean=16.5,sum=66,sum_steps=66i,verified=1i {START}",
         f"beijing_air_contributor,organisation=north,window=1h complete=1i,dropped=42i,gateways=2i,late=3i {START}",
         f"beijing_air_contributor,organisation=west,window=1h complete=1i,dropped=0i,gateways=1i,late=0i {START}",
-        "beijing_air_outcome,area=outer,measure=no2,outcome=suppressed,reason=too_few_organisations,window=1h"
-        f" {window}",
-        f"beijing_air_outcome,area=ring,measure=no2,outcome=point,reason=none,window=1h {window}",
+        "beijing_air_outcome,area=outer,cause=policy,measure=no2,outcome=suppressed,reason=too_few_organisations,"
+        f"window=1h {window}",
+        f"beijing_air_outcome,area=ring,cause=none,measure=no2,outcome=point,reason=none,window=1h {window}",
     ]
 
 

@@ -24,6 +24,7 @@ from protocol.topics import Topics, partition_of_window
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.report import report
 from tests.servers.run import Influx, Kafka, free_port
 from tests.sinks.made import TASK, aggregate, record
 from tests.trial import HOUR, START
@@ -162,6 +163,7 @@ def test_killed_in_the_middle_and_started_again_every_window_is_there_once(
         wait(lambda: ask(f"{pages}/readyz")[0] == 200)
         status = json.loads(ask(f"{pages}/status")[1])
         assert (status["role"], status["sink"], status["behind"]) == ("sink", "sqlite", 0)
+        assert "not written yet: nothing" in "\n".join(report(status, task=TASK, now=START))
         assert 'sotto_sink_rejected_records_total{reason="not_an_aggregate"}' in ask(f"{pages}/metrics")[1]
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=15)

@@ -47,7 +47,7 @@ def test_help_lists_all_commands_in_groups(capsys: pytest.CaptureFixture[str]) -
     assert run("--help") == 0
     text = capsys.readouterr().out
     words = ["Try", "demo", "init", "Run", "gateway", "party", "collector", "sink", "Agree", "task", "keys"]
-    words += ["Look after", "check", "topics", "replay"]
+    words += ["Look after", "check", "status", "topics", "replay"]
     places = [re.search(rf"(?:─|│) {word}\b", text) for word in words]
     assert all(places), dict(zip(words, places, strict=True))
     assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)

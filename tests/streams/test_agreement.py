@@ -130,6 +130,10 @@ def test_a_gateway_refused_by_one_is_in_no_set() -> None:
     """Unequal copies are seen by one party alone: the other two would add up different numbers."""
     log = Log(rules("replicated")).write(manifest(0, A, B), manifest(1, A, faults=("b",)), manifest(2, A, B))
     assert (log.agreed(), log.parties(), log.lacking()) == ((A,), (0, 1, 2), ())
+    ballot = log.fold.ballot(W1)
+    assert ballot is not None
+    assert ballot.agreed is not None
+    assert ballot.agreed.refusing == ((1, "b"),)
 
 
 def test_of_two_pairs_the_one_with_more_organisations_counts() -> None:

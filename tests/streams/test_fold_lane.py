@@ -167,6 +167,32 @@ def test_a_lost_tail_is_noticed_without_a_record_behind_it() -> None:
     run(main)
 
 
+def test_a_lane_whose_records_wait_behind_those_of_another_seeks_nothing() -> None:
+    """One feed serves all lanes: while one is full, nothing of the others is lost, and nothing is read again."""
+
+    class Slow(ListLog):
+        async def send(self, output: Output) -> None:
+            await asyncio.sleep(30)
+            await super().send(output)
+
+    async def main() -> None:
+        log, other = Slow(), Place("in", 1)
+        for number in range(500):
+            log.write("in", 0, b"%d" % number)
+        log.write("in", 1, b"0")
+        stage = Stage(Pairs, log)
+        stage.runner.assigned([SOURCE, other])
+        looking = asyncio.create_task(stage.runner.look_for_ever())
+        feeding = asyncio.create_task(stage.give(*range(500)))
+        await asyncio.sleep(25)
+        assert not feeding.done()
+        assert log.seeks == []
+        looking.cancel()
+        stage.runner.revoked()
+
+    run(main)
+
+
 def test_only_what_nobody_needs_is_committed() -> None:
     """The first of a pair holds the offset back; its end is in Kafka before the offset moves."""
 
@@ -407,6 +433,31 @@ def test_a_moment_says_what_is_behind_and_what_lies_elsewhere() -> None:
         stage.log.away = True
         await asyncio.sleep(4)
         assert not stage.made[0].ticks[-1].connected
+        looking.cancel()
+
+    run(main)
+
+
+def test_a_fold_learns_of_an_outage_that_it_slept_through() -> None:
+    """While it waits for a delivery it has no ticks; the first one afterwards says that Kafka was away, once."""
+
+    async def main() -> None:
+        stage = Stage(Pairs, filled(2))
+        stage.start()
+        looking = asyncio.create_task(stage.runner.look_for_ever())
+        await asyncio.sleep(3)
+        ticks = stage.made[0].ticks
+        stage.log.away = True
+        await stage.give(0, 1)
+        await asyncio.sleep(0.5)
+        before = len(ticks)
+        await asyncio.sleep(600)
+        assert len(ticks) == before
+        stage.log.away = False
+        # the look comes first: Kafka answers again before the lane has got its record through
+        await stage.runner._look()
+        await asyncio.sleep(5)
+        assert [tick.connected for tick in ticks[before:]][:3] == [False, True, True]
         looking.cancel()
 
     run(main)

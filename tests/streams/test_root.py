@@ -345,6 +345,19 @@ def test_a_moment_behind_is_no_interruption(feed: Feed) -> None:
     assert len(feed.tick(2 * MINUTE)) == 1
 
 
+def test_a_clock_that_is_set_back_does_not_make_the_deadline_longer(feed: Feed) -> None:
+    """A party whose clock was ten hours ahead does not hold its windows for ten hours once it is right."""
+    feed.tick()
+    right = feed.now
+    feed.now += 10 * HOUR
+    feed.tick(MINUTE)
+    feed.whole("east-1")
+    feed.now = max(right, START + HOUR)
+    feed.tick()
+    assert feed.tick(DEADLINE - MINUTE) == []
+    assert len(feed.tick(2 * MINUTE)) == 1
+
+
 def test_the_deadline_runs_from_the_windows_end(feed: Feed) -> None:
     """A window that is still open on the clock cannot be closed early by an eager gateway."""
     feed.now = START + MINUTE

@@ -68,6 +68,7 @@ def sets() -> Vectors:
                 "entries": [entry.gateway for entry in choice.entries],
                 "parties": list(choice.parties),
                 "lacking": [list(pair) for pair in choice.lacking],
+                "refusing": [list(pair) for pair in choice.refusing],
                 "digest": digest.hex(),
             }
         )

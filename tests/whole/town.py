@@ -6,17 +6,22 @@ Time stands still until a test moves it; records are taken in the order of the l
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
 from ingest.shard import Outgoing
 from protocol.aggregate import Aggregate, decode
-from protocol.topics import Topics
+from protocol.control import ControlRecord
+from protocol.control import decode as decode_control
+from protocol.control import encode as encode_control
+from protocol.share import SharePayload
+from protocol.topics import Topics, partition_of_window
 from runtime.fold import Flow, Fold, Map, Moment, Output, Place, Record, Start
 from streams.collect import CollectorRole
 from streams.party import PartyRole
+from streams.root_fold import RootFold
 from tests.trial import Trial
 
 
@@ -40,6 +45,8 @@ class Town:
         self.topics = Topics.of(trial.task)
         self.logs: dict[Place, list[Record]] = defaultdict(list)
         self.registries: dict[str, CollectorRegistry] = {}
+        self.liars: dict[str, Callable[[ControlRecord], Iterable[ControlRecord]]] = {}
+        self.off: dict[str, int] = defaultdict(int)  # by how many ms a role's clock is ahead of the true time
         self._workers: dict[str, list[_Worker]] = {}
         for party in trial.task.party_names:
             if party not in away:
@@ -77,6 +84,35 @@ class Town:
         for record in records:
             self.append(Output(self.topics.shares(record.party), record.partition, record.key, record.value))
 
+    def lie(self, name: str, says: Callable[[ControlRecord], Iterable[ControlRecord]]) -> None:
+        """Let a party write other control records than its root wants to."""
+        self.liars[name] = says
+
+    def lie_in_shares(self, name: str, change: Callable[[SharePayload], SharePayload | bytes]) -> None:
+        """Let a party seal something else to the collector; bytes stand in the log as they are."""
+        for worker in self._workers[name]:
+            if isinstance(worker.does, RootFold):
+                _lie_in_shares(worker.does, change)
+
+    def write(self, name: str, record: ControlRecord) -> None:
+        """Write a control record in a party's name, with its signature."""
+        trial = self.trial
+        number = partition_of_window(trial.task.hash, record.window, trial.roster.partitions)
+        value = encode_control(record, task=trial.task, roster=trial.roster, identity=trial.keys[name].identity)
+        self.append(Output(self.topics.control, number, b"", value))
+
+    def stop(self, name: str) -> None:
+        """Let a role be gone, with all that it has in memory."""
+        del self._workers[name]
+
+    def _send(self, name: str, output: Output) -> None:
+        says = self.liars.get(name)
+        if says is None or output.topic != self.topics.control:
+            self.append(output)
+            return
+        for record in says(decode_control(output.value, task=self.trial.task, roster=self.trial.roster)):
+            self.write(name, record)
+
     def append(self, output: Output) -> None:
         """Write one record to a log."""
         log = self.logs[Place(output.topic, output.partition)]
@@ -96,14 +132,14 @@ class Town:
         moved = True
         while moved:
             moved = False
-            for workers in self._workers.values():
+            for name, workers in self._workers.items():
                 for worker in workers:
-                    moved = self._read(worker) or moved
-            for workers in self._workers.values():
+                    moved = self._read(name, worker) or moved
+            for name, workers in self._workers.items():
                 for worker in workers:
-                    moved = self._tick(worker) or moved
+                    moved = self._tick(name, worker) or moved
 
-    def _read(self, worker: _Worker) -> bool:
+    def _read(self, name: str, worker: _Worker) -> bool:
         moved = False
         for topic in worker.flow.topics:
             log = self.logs[Place(topic, worker.number)]
@@ -111,23 +147,24 @@ class Town:
                 record = log[worker.read[topic]]
                 worker.read[topic] += 1
                 moved = True
-                for output in worker.does.record(record, self.now):
-                    self.append(output)
+                for output in worker.does.record(record, self.now + self.off[name]):
+                    self._send(name, output)
         return moved
 
-    def _tick(self, worker: _Worker) -> bool:
+    def _tick(self, name: str, worker: _Worker) -> bool:
         ends = {
             topic: {number: len(self.logs[Place(topic, number)]) for number in range(self.trial.roster.partitions)}
             for topic in worker.flow.watch
         }
         lag = {topic: len(self.logs[Place(topic, worker.number)]) - worker.read[topic] for topic in worker.flow.topics}
-        moment = Moment(now=self.now, connected=True, lag=lag, ends=ends, ends_at=self.now)
+        now = self.now + self.off[name]
+        moment = Moment(now=now, connected=True, lag=lag, ends=ends, ends_at=now)
         if isinstance(worker.does, Map):
             outputs = worker.does.tick(moment, dict(worker.read))
         else:
             outputs = worker.does.tick(moment)
         for output in outputs:
-            self.append(output)
+            self._send(name, output)
         return bool(outputs)
 
     def wait(self, ms: int, step: int = 60_000) -> None:
@@ -156,3 +193,15 @@ class Town:
         return [
             record.value for place, log in self.logs.items() if not topics or place.topic in topics for record in log
         ]
+
+
+def _lie_in_shares(fold: RootFold, change: Callable[[SharePayload], SharePayload | bytes]) -> None:
+    honest = fold.root._seal_share
+
+    def seal(payload: SharePayload, window: int, digest: bytes) -> tuple[bytes, bytes]:
+        changed = change(payload)
+        if isinstance(changed, SharePayload):
+            return honest(changed, window, digest)
+        return honest(payload, window, digest)[0], changed
+
+    fold.root._seal_share = seal
