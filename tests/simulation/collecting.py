@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.factory import collector_of
+from tests.simulation.outbox import Writer
 
 if TYPE_CHECKING:
     from streams.collector import Collector
     from tests.simulation.world import World
 
 
-class CollectorWorker:
+class CollectorWorker(Writer):
     """One partition of the control log."""
 
     def __init__(self, world: World, partition: int) -> None:
@@ -39,18 +40,6 @@ class CollectorWorker:
             self.place = offset + 1
             record, at = records[offset]
             self.outbox += self.collector.control(record, offset=offset, at=at)
-        return True
-
-    def send(self, times: int = 1, *, unheard: bool = False) -> bool:
-        """Write aggregates and outcomes, in order."""
-        if not self.outbox or not self.world.kafka:
-            return False
-        if unheard:
-            self.world.append(self.partition, self.outbox[0])
-            return True
-        while times and self.outbox:
-            times -= 1
-            self.world.append(self.partition, self.outbox.pop(0))
         return True
 
     def commit(self) -> bool:

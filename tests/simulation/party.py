@@ -9,6 +9,7 @@ from protocol.control import GiveUp, Manifest
 from protocol.share import SharePayload
 from streams.log_clock import LogClock
 from tests.simulation.factory import root_of
+from tests.simulation.outbox import Writer
 from tests.simulation.setting import DEADLINE
 from tests.trial import HOUR
 
@@ -73,7 +74,7 @@ class LeafWorker:
         return self.read(-1) | self.mark() | self.commit()
 
 
-class RootWorker:
+class RootWorker(Writer):
     """One partition number of contributions and control. What it returns is sent before it is asked again.
 
     `goals`: for each window, the ends of the party's shares when its deadline had passed by this party's clock, in
@@ -191,18 +192,6 @@ class RootWorker:
                 elif isinstance(record, GiveUp):
                     self.world.oracle.gives_up(self, record)
             self.outbox += outputs
-
-    def send(self, times: int = 1, *, unheard: bool = False) -> bool:
-        """Write to control; or write, and nobody heard that it arrived."""
-        if not self.outbox or not self.world.kafka:
-            return False
-        if unheard:
-            self.world.append(self.partition, self.outbox[0])
-            return True
-        while times and self.outbox:
-            times -= 1
-            self.world.append(self.partition, self.outbox.pop(0))
-        return True
 
     def commit(self) -> bool:
         """Commit what is needed no more."""
