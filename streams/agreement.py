@@ -269,7 +269,9 @@ class Agreement:
 
     def _claim(self, party: int, floor: int, offset: int, at: int) -> None:
         claim = self._claims.get(party)
-        if claim is not None and floor < claim.floor:
+        if claim is not None and floor <= claim.floor:
+            if floor == claim.floor:
+                claim.offset = offset  # where it stands, and no window ends by it
             return
         self._claims[party] = _Claim(floor, offset)
         floors = sorted((known.floor for known in self._claims.values()), reverse=True)
