@@ -298,7 +298,8 @@ class Root:
             if state.decided is None:
                 state.decided = now
             yield from self._about_shares(window, state, ballot, ballot.agreed)
-        yield from self._endings(window, state, ballot, now)
+        if self._calm is not None:
+            yield from self._endings(window, state, ballot, now)
 
     def _about_manifests(self, window: int, state: _Open, ballot: Ballot) -> Iterator[ControlRecord]:
         if self.party in ballot.manifests or ("manifest", 0) in state.wrote:
@@ -343,7 +344,7 @@ class Root:
     def _endings(self, window: int, state: _Open, ballot: Ballot, now: int) -> Iterator[ControlRecord]:
         """End a wait that has become too long, as soon as the log is such that ending it means something."""
         phase = ballot.phase
-        if self._calm is None or now < self._phase_deadline(window, state, phase):
+        if now < self._phase_deadline(window, state, phase):
             return
         rules = self.agreement.rules
         there: Mapping[int, object] = ballot.manifests if phase == MANIFESTS else ballot.shares

@@ -23,7 +23,6 @@ from streams.root import Root
 from tests.simulation.setting import Setting
 from tests.trial import HOUR
 
-
 Shared = tuple[str, int, tuple[int, ...]]
 """A contribution's gateway, window and readings."""
 

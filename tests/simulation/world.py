@@ -140,6 +140,10 @@ class World:
         self.up[party] = True
         return self.assign(party)
 
+    def gateways(self) -> list[Device | Player]:
+        """All gateways: at work, or following a history."""
+        return [*self.devices, *self.players]
+
     def roots(self) -> Iterator[RootWorker]:
         """All roots that run, zombies too."""
         return (worker for lanes in self.root for slots in lanes for worker in slots if worker is not None)
@@ -206,7 +210,7 @@ class World:
             for device in self.devices:
                 device.run_on()
             self.pass_time(HOUR)
-        for gateway in [*self.devices, *self.players]:
+        for gateway in self.gateways():
             while gateway.run_on():
                 pass
 
@@ -224,7 +228,7 @@ class World:
         moved = True
         while moved:
             moved = False
-            for gateway in [*self.devices, *self.players]:
+            for gateway in self.gateways():
                 moved |= gateway.run_on()
             for party in range(len(self.party_names)):
                 for leafs, roots in zip(self.leaf[party], self.root[party], strict=True):
