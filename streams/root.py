@@ -35,6 +35,10 @@ PATIENCE: Final = 5_000
 """A log that grows is never read to its end for long: only being behind for so many ms on end is an interruption."""
 
 
+_NOTHING: Final = Ballot()
+"""What the log says of a window of which it says nothing. Only read."""
+
+
 @dataclass(slots=True)
 class _Open:
     """A window that this root works on. `heard`: Kafka's time of its first record.
@@ -283,7 +287,7 @@ class Root:
 
     def _about(self, window: int, now: int) -> Iterator[ControlRecord]:
         state = self._open[window]
-        ballot = self.agreement.ballot(window) or Ballot()
+        ballot = self.agreement.ballot(window) or _NOTHING
         if ballot.terminal is not None:
             self._ended(window, ballot.terminal)
             del self._open[window]

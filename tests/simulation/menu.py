@@ -51,9 +51,9 @@ def menu(kind: Kind, *, edge: bool = False) -> list[tuple[float, Action]]:
 
 
 def _around(kind: Kind) -> list[tuple[float, Action]]:
-    often = 3.0 if kind.seals_by == "wall" else 1.0
+    often = {"wall": 3.0, "event": 1.0}[kind.seals_by] + (kind.plays == "agreement")
     return [
-        (0.15, ("kafka: goes",)),
+        (0.3 if kind.plays == "agreement" else 0.15, ("kafka: goes",)),
         (0.7, ("kafka: comes",)),
         (often, ("time: passes", 20)),
         (often, ("time: passes", 40)),
