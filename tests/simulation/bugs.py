@@ -258,7 +258,9 @@ BUGS: Mapping[str, Bug] = {
     "fingerprints forgotten at a restart": Bug(parts=Parts(gateway=ForgetsFingerprints), kinds=("edge",)),
     "receipts forgotten at a restart": Bug(parts=Parts(gateway=ForgetsReceipts), kinds=("untimed",)),
     "newest records sent first": Bug(parts=Parts(device=SendsTheNewestFirst), kinds=("edge",)),
-    "records deleted before Kafka has them": Bug(parts=Parts(device=DeletesBeforeConfirmation), kinds=("edge", "whole")),
+    "records deleted before Kafka has them": Bug(
+        parts=Parts(device=DeletesBeforeConfirmation), kinds=("edge", "whole")
+    ),
     "union in place of intersection": Bug(parts=_everywhere(Union), kinds=("small", "liar")),
     "a second manifest replaces the first": Bug(parts=_everywhere(LastManifest), kinds=("liar",)),
     "one party's close is enough": Bug(parts=_everywhere(OneClose), kinds=("liar", "two-windows")),

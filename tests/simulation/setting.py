@@ -87,28 +87,28 @@ KINDS = {
     kind.name: kind
     for kind in (
         # the agreement, over histories of gateways
-        Kind(name="tiny", share=40, readings=1, plays="agreement", steps=40),
-        Kind(name="pair", share=30, scheme="additive", parties=2, readings=1, plays="agreement", steps=35),
-        Kind(name="small", share=6, plays="agreement"),
-        Kind(name="two-windows", share=5, windows=2, partitions=2, plays="agreement", steps=100),
-        Kind(name="additive", share=2, scheme="additive", parties=2, windows=2, plays="agreement", steps=80),
-        Kind(name="additive-down", share=1.5, scheme="additive", parties=2, down=1, plays="agreement", steps=60),
-        Kind(name="one-down", share=2, windows=2, down=2, plays="agreement", steps=80),
-        Kind(name="wait", share=1.5, unverified="wait", plays="agreement", steps=80),
-        Kind(name="liar", share=4, windows=2, liar=1, plays="agreement", steps=90),
-        Kind(name="retention", share=2, windows=3, faults=frozenset({"retention"}), plays="agreement", steps=140),
+        Kind(name="tiny", share=45, readings=1, plays="agreement", steps=30),
+        Kind(name="pair", share=36, scheme="additive", parties=2, readings=1, plays="agreement", steps=25),
+        Kind(name="small", share=4, plays="agreement"),
+        Kind(name="two-windows", share=3, windows=2, partitions=2, plays="agreement", steps=100),
+        Kind(name="additive", share=1.5, scheme="additive", parties=2, windows=2, plays="agreement", steps=80),
+        Kind(name="additive-down", share=1, scheme="additive", parties=2, down=1, plays="agreement", steps=60),
+        Kind(name="one-down", share=1.5, windows=2, down=2, plays="agreement", steps=80),
+        Kind(name="wait", share=1, unverified="wait", plays="agreement", steps=80),
+        Kind(name="liar", share=2.5, windows=2, liar=1, plays="agreement", steps=90),
+        Kind(name="retention", share=1.2, windows=3, faults=frozenset({"retention"}), plays="agreement", steps=140),
         # gateways, and nobody else at work before the end
-        Kind(name="edge", share=2, plays="edge", steps=60),
+        Kind(name="edge", share=1.5, plays="edge", steps=60),
         # everybody at once
-        Kind(name="whole", share=1),
-        Kind(name="wall", share=1, windows=2, seals_by="wall", faults=frozenset({"clocks"}), steps=100),
+        Kind(name="whole", share=0.7),
+        Kind(name="wall", share=0.7, windows=2, seals_by="wall", faults=frozenset({"clocks"}), steps=100),
         Kind(
-            name="untimed", share=0.6, windows=2, seals_by="wall", timed=False, faults=frozenset({"clocks"}), steps=100
+            name="untimed", share=0.4, windows=2, seals_by="wall", timed=False, faults=frozenset({"clocks"}), steps=100
         ),
-        Kind(name="disks", share=0.9, windows=2, faults=frozenset({"disks"}), steps=100),
+        Kind(name="disks", share=0.5, windows=2, faults=frozenset({"disks"}), steps=100),
         Kind(
             name="disks-wall",
-            share=0.3,
+            share=0.2,
             windows=3,
             seals_by="wall",
             faults=frozenset({"disks", "clocks"}),
