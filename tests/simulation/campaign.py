@@ -57,6 +57,7 @@ def _is_fault(name: str) -> bool:
 def some(job: tuple[int, int, str | None]) -> Tally:
     """Run the seeds first to last - 1."""
     first, last, kind = job
+    gc.collect()
     gc.freeze()  # what is remembered from schedule to schedule need not be looked through
     gc.set_threshold(20_000, 20)
     tally = Tally()
