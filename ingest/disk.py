@@ -101,7 +101,8 @@ def _kind(error: sqlite3.Error | OSError) -> str:
 def _owners(path: Path) -> str:
     """Whose the first thing on the way to the spool is that is not ours: nine times of ten that is the reason."""
     me = os.geteuid()
-    for one in (path.parent, path):
+    beside = [path.parent / name for name in (f"{path.name}-wal", f"{path.name}-shm", "lock", "reserve")]
+    for one in (path.parent, path, *beside):
         try:
             owner = one.stat().st_uid
         except OSError:

@@ -202,11 +202,14 @@ class Gateway:
             dup=message.dup,
         )
 
-    def tick(self, now: int, *, hold: bool = False, flush: bool = False, most: int | None = None) -> Commit | None:
+    def tick(
+        self, now: int, *, hold: bool = False, flush: bool = False, most: int | None = None, tells: bool = True
+    ) -> Commit | None:
         """Return what has to be stored now, if anything.
 
         `hold` puts off sealing (the clock is not right, or messages are known to wait), `most` limits how many windows
-        are sealed; `flush` ends the batch at once.
+        are sealed; `flush` ends the batch at once. Seals have notes only where one `tells`: while Kafka is away they
+        may come too late for everybody, and what they say with them.
         """
         if not (flush or self._batcher.due(now) or (not hold and self.book.due(now))):
             return None
@@ -219,7 +222,7 @@ class Gateway:
             else:
                 self._refuse(collected.rows[window])
         for window in [] if hold else self.book.due(now)[:most]:  # after the rows: by event time they move the clock
-            self._seal(window, now, draft)
+            self._seal(window, now, draft, tells=tells)
         commit = self._commit(draft, receipts=receipts, forgotten=forgotten, acks=tuple(collected.acks))
         return commit if commit.writes or commit.acks else None
 
@@ -360,9 +363,10 @@ class Gateway:
         state.refused += refused
         return one.cells[keep], one.units[keep], one.fingerprints
 
-    def _seal(self, window: int, now: int, draft: _Draft) -> None:
+    def _seal(self, window: int, now: int, draft: _Draft, *, tells: bool) -> None:
         state = self._open.pop(window, None)
         cold = self.book.is_cold(window) or (state is not None and state.given_up)
+        notes = SealNotes(late=self._late, dropped=self._dropped) if tells and not cold else SealNotes()
         segments: list[SegmentState] = []
         if state is not None:
             segments += state.earlier
@@ -372,7 +376,7 @@ class Gateway:
             window=window,
             segments=segments,
             sealed_at=now,
-            notes=None if cold else SealNotes(late=self._late, dropped=self._dropped),
+            notes=None if cold else notes,
             cold=cold,
         )
         draft.sealed.append(
@@ -380,14 +384,14 @@ class Gateway:
                 window=window,
                 readings=state.readings if state else 0,
                 gaps=state.gaps if state else 0,
-                late=0 if cold else self._late,
-                dropped=0 if cold else self._dropped,
+                late=notes.late,
+                dropped=notes.dropped,
                 refused=state.refused if state else 0,
                 cold=cold,
             )
         )
-        if not cold:  # a cold seal tells nothing: the next one that counts does
-            self._late = self._dropped = 0
+        self._late -= notes.late  # a cold seal tells nothing: the next one that counts does
+        self._dropped -= notes.dropped
         self.book.sealed(window)
 
 

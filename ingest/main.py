@@ -100,7 +100,19 @@ def run(
             secret=key.storage,
             entropy=os.urandom,
         )
-        _serve(config, task, roster, gateway, spool, listen=listen, epoch=epoch, cold=kept.cold, stop=stop, until=until)
+        _serve(
+            config,
+            task,
+            roster,
+            gateway,
+            spool,
+            path=path,
+            listen=listen,
+            epoch=epoch,
+            cold=kept.cold,
+            stop=stop,
+            until=until,
+        )
     finally:
         spool.close()
 
@@ -112,6 +124,7 @@ def _serve(
     gateway: Gateway,
     spool: Spool,
     *,
+    path: Path,
     listen: str | None,
     epoch: Epoch,
     cold: bool,
@@ -127,6 +140,7 @@ def _serve(
         topics=topics,
         own=topics_of("gateway", config.name, topics),
         roster=roster,
+        file=path,
     )
     connect, wrong = checked(connector(config.kafka, config.client_id), check, stop)
     publisher = Publisher(outbox=spool, topics=topics, connect=connect)
@@ -146,6 +160,7 @@ def _serve(
                 max_age=config.spool.max_age,
                 when_full=config.spool.when_full,
                 kafka=", ".join(config.kafka.bootstrap_servers),
+                file=path.name,
             ),
             require_sync=config.clock.require_sync and config.clock.seals_by == "wall",
         ),

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ingest.commit import SealedWindow
+from ingest.commit import GivenUp, SealedWindow
 from ingest.decode import Tally
 
 _MOST: Final = 12
 """So many sealed windows, and so many open ones, are shown."""
+_MOST_DROPPED: Final = 24
 
 
 @dataclass(slots=True)
@@ -28,9 +29,9 @@ class Look:
     """What the loop sees once a second. `now` is monotonic, all times are in milliseconds.
 
     `windows`: open windows and their readings; `next_seal`: the window that is sealed next; `oldest`: age of the oldest
-    batch in the spool; `spool_says`: why reading has stopped; `dropped`: readings given up since the start; `links`:
-    server -> (connected, what was wrong last); `offset`: this clock minus Kafka's; `late`: readings that came too late,
-    by window.
+    batch in the spool; `spool_says`: what to do where reading has stopped; `dropped`: readings given up since the
+    start; `links`: server -> (connected, what was wrong last); `offset`: this clock minus Kafka's; `late`: readings
+    that came too late, by window.
     """
 
     now: int
@@ -55,6 +56,8 @@ class Page:
 
     refused: Counter[str] = field(default_factory=Counter)
     sealed: deque[SealedWindow] = field(default_factory=lambda: deque(maxlen=_MOST))
+    _dropped: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """window -> (readings, why): what was dropped last."""
     _links: dict[str, _Link] = field(default_factory=dict)
     _shown: dict[str, Any] = field(default_factory=dict)
 
@@ -62,6 +65,12 @@ class Page:
         """Add what was refused since the last look."""
         for (_, reason), number in tally.refused.items():
             self.refused[reason] += number
+
+    def drop(self, one: GivenUp, why: str) -> None:
+        """Take a window that left the spool unsent."""
+        self._dropped[one.window] = (one.readings, why)
+        for window in list(self._dropped)[:-_MOST_DROPPED]:
+            del self._dropped[window]
 
     def look(self, look: Look) -> None:
         """Take what there is to see now."""
@@ -76,17 +85,10 @@ class Page:
             ],
             "open_windows": len(look.windows),
             "next_seal": look.next_seal,
-            "sealed": [
-                {
-                    "window": one.window,
-                    "readings": one.readings,
-                    "gaps": one.gaps,
-                    "late": one.late,
-                    "dropped": one.dropped,
-                    "refused": one.refused,
-                    "cold": one.cold,
-                }
-                for one in self.sealed
+            "sealed": [self._sealed(one) for one in self.sealed],
+            "dropped_windows": [
+                {"window": window, "readings": readings, "reason": why}
+                for window, (readings, why) in sorted(self._dropped.items())
             ],
             "unacknowledged": look.unacknowledged,
             "spool": {
@@ -107,6 +109,19 @@ class Page:
             "late": [{"window": window, "readings": readings} for window, readings in sorted(look.late.items())],
             "refused": dict(sorted(self.refused.items())),
             "clock": {"offset_ms": look.offset, "synchronised": look.synchronised, "right": look.clock_right},
+        }
+
+    def _sealed(self, one: SealedWindow) -> dict[str, Any]:
+        """A seal that was dropped told nothing: a cold one went in its place, and its notes go to a later one."""
+        lost = one.window in self._dropped
+        return {
+            "window": one.window,
+            "readings": one.readings,
+            "gaps": one.gaps,
+            "late": 0 if lost else one.late,
+            "dropped": 0 if lost else one.dropped,
+            "refused": one.refused,
+            "cold": one.cold or lost,
         }
 
     def document(self) -> Mapping[str, object]:

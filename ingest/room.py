@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol
 
 from ingest.commit import Waiting
 from protocol.errors import SottoError
-from protocol.units import format_duration, iso
+from protocol.units import format_duration, format_size, iso
 
 _ROOM_AGAIN: Final = 0.9
 """Where reading goes on: with a bound and no distance it would stop and go on with every record."""
@@ -23,12 +23,14 @@ _LOOK: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """`max_size` in bytes of sealed records, `max_age` in milliseconds; `kafka` is where Kafka is, for people."""
+    """`max_size` in bytes of sealed records, `max_age` in milliseconds. For people: `kafka`, where Kafka is, and
+    `file`, the name of the gateway's configuration."""
 
     max_size: int
     max_age: int
     when_full: Literal["stop", "drop_oldest"]
     kafka: str
+    file: str
 
     def is_full(self, size: int, *, before: bool) -> bool:
         """Tell whether there is no room; `before` is the answer of the last time."""
@@ -44,7 +46,7 @@ class Bounds:
         if now is not None and now - max(oldest.stored_at, oldest.window + window_size) > self.max_age:
             return f"older than {format_duration(self.max_age)}"
         if self.when_full == "drop_oldest" and full:
-            return "the spool is full"
+            return "the spool was full"
         return None
 
 
@@ -99,6 +101,11 @@ class Room:
         )
         return None if why is None else (self.oldest, why)
 
+    @property
+    def way_out(self) -> str:
+        """What to do about a full spool."""
+        return f"Open the way to {self.bounds.kafka} or raise max_size"
+
     def full_error(self, wall: int) -> SottoError:
         """Say that reading from MQTT has stopped: how full, since when, and what to do. Raises SpoolError."""
         oldest = wall if self.oldest is None else self.oldest.stored_at
@@ -107,11 +114,11 @@ class Room:
         if self._away_since is not None:
             reached = f"Kafka not reached since {iso(self._away_since, self._utc_offset)}"
         return SottoError(
-            f"the spool is full: {self._spool.size // 10**6} of {self.bounds.max_size // 10**6} MB,"
+            f"the spool is full: {format_size(self._spool.size)} of {format_size(self.bounds.max_size)},"
             f" oldest batch {age}, {reached}",
-            where="gateway.toml: [spool] max_size",
+            where=f"{self.bounds.file}: [spool] max_size",
             remedy="Reading from MQTT has stopped; the broker keeps messages as far as its own limits go"
             " (mosquitto: max_queued_messages).\n"
-            f"Open the way to {self.bounds.kafka} or raise max_size. Do not delete spool.db: it is the only copy,"
+            f"{self.way_out}. Do not delete spool.db: it is the only copy,"
             f" sealed, of {self._spool.readings()} readings.",
         )

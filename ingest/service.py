@@ -173,7 +173,8 @@ class Service:
             if self._gateway.wait(now) == 0:
                 self._store(self._gateway.tick(now, hold=True), stop)
         most = self._most()
-        self._store(self._gateway.tick(now, hold=self._hold(now) or most == 0, most=most), stop)
+        hold, tells = self._hold(now) or most == 0, self._publisher.connected
+        self._store(self._gateway.tick(now, hold=hold, most=most, tells=tells), stop)
 
     def _most(self) -> int | None:
         """Until Kafka has answered once its time is not known: a wrong clock may cost one window, not a month of them.
@@ -276,6 +277,7 @@ class Service:
                 reason=why,
                 remedy="These readings are lost; the next window of this gateway that counts says how many.",
             )
+            self._page.drop(one, why)
             self._dropped += one.readings
             self._metrics.dropped.inc(one.readings)
             self._metrics.dropped_windows.inc()
@@ -323,7 +325,7 @@ class Service:
                 unacknowledged=self._gateway.unacknowledged + len(self._inbox),
                 spool_bytes=size,
                 spool_limit=self._room.bounds.max_size,
-                spool_says=None if self._full is None else str(self._full),
+                spool_says=None if self._full is None else self._room.way_out,
                 dropped=self._dropped,
                 oldest=oldest,
                 links={
@@ -401,7 +403,8 @@ class Service:
 
     def status(self) -> Mapping[str, object]:
         """Return what /status shows; called from another thread."""
-        return {"role": "gateway", "task": self._task.name, "state": self._state, **self._page.document()}
+        named = {"task": self._task.name, "task_id": self._task.id}
+        return {"role": "gateway", **named, "state": self._state, **self._page.document()}
 
     def _finish(self, stop: threading.Event) -> None:
         """Store and acknowledge what was taken; give Kafka a moment. The rest is in the spool, or with the broker."""

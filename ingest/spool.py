@@ -45,12 +45,14 @@ class Stored:
 class Spool:
     """The spool of one gateway; only one process opens it. Methods of the outbox may be called by another thread."""
 
-    def __init__(self, folder: Path, *, task: bytes, gateway: str, secret: bytes) -> None:
+    def __init__(self, folder: Path, *, task: bytes, gateway: str, secret: bytes, reading: bool = False) -> None:
         """Open or make the spool in `folder`; `secret` is the key file's storage secret.
 
-        Raises SpoolError, and NotReadyError where it is another gateway's.
+        `reading`: it has to be there, and nothing but `kept` may be called. Raises SpoolError, NotReadyError where it
+        is another gateway's, and InUseError.
         """
-        self._file = SpoolFile(folder, task=task, gateway=gateway, key=derive(secret, tag="spool", context=b""))
+        key = derive(secret, tag="spool", context=b"")
+        self._file = SpoolFile(folder, task=task, gateway=gateway, key=key, reading=reading)
         self._db, self._outbox = self._file.db, self._file.outbox
         self._guard = self._file.guard
         self._secret = secret

@@ -40,19 +40,32 @@ CREATE TABLE IF NOT EXISTS subscriptions (filter TEXT PRIMARY KEY) WITHOUT ROWID
 """
 
 
+class InUseError(NotReadyError):
+    """Another process holds the spool."""
+
+
 class SpoolFile:
     """`db` for the gateway's loop, durable after each commit; `outbox` for the publisher."""
 
-    def __init__(self, folder: Path, *, task: bytes, gateway: str, key: bytes) -> None:
-        """Open or make `spool.db`; `key` tells the gateway's keys apart.
+    def __init__(self, folder: Path, *, task: bytes, gateway: str, key: bytes, reading: bool) -> None:
+        """Open or make `spool.db`; `key` tells the gateway's keys apart. `reading`: nothing is made or written.
 
-        Raises SpoolError, and NotReadyError where the file is another gateway's, or in use.
+        Raises SpoolError, NotReadyError where the file is another gateway's, and InUseError.
         """
         self.path = folder / "spool.db"
         self._reserved = False
         self._reserve = folder / "reserve"
         self._mine = {"format": FORMAT, "task": task, "gateway": gateway, "key": key}
         with ExitStack() as opened, self.guard():
+            if reading:
+                opened.enter_context(_locked_to_read(folder / "lock"))
+                self.db = self.outbox = opened.enter_context(closing(self._connect_to_read()))
+                if self._found() is None:
+                    # Who made it got no further. The next start makes its tables; here they are made in memory.
+                    self.db = self.outbox = opened.enter_context(closing(sqlite3.connect(":memory:")))
+                self._make_or_check()
+                self._opened = opened.pop_all()
+                return
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             opened.callback(os.close, _lock(folder / "lock"))
             _make_private(self.path)
@@ -109,6 +122,12 @@ class SpoolFile:
         db.execute("PRAGMA journal_size_limit = 4194304")
         return db
 
+    def _connect_to_read(self) -> sqlite3.Connection:
+        """Connect to a file whose lock is held. Without a WAL nothing has to be made beside it, so nothing is."""
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        how = "mode=ro" if wal.exists() and wal.stat().st_size else "mode=ro&immutable=1"
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?{how}", uri=True)
+
     def _make_or_check(self) -> None:
         """Make the tables of a new spool; refuse one that is not ours to go on with."""
         mine, found = self._mine, self._found()
@@ -142,17 +161,38 @@ class SpoolFile:
         )
 
 
+@contextmanager
+def _locked_to_read(path: Path) -> Iterator[None]:
+    """Hold the lock as one of several readers; where no gateway has made one, none runs. Raises InUseError."""
+    if not path.exists():
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        _hold(handle, fcntl.LOCK_SH, path)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _lock(path: Path) -> int:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _hold(handle, fcntl.LOCK_EX, path)
+    except InUseError:
         os.close(handle)
-        raise NotReadyError(
+        raise
+    return handle
+
+
+def _hold(handle: int, how: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InUseError(
             f"another gateway runs on {path.parent}",
             remedy="Two of them would count readings twice. Stop the other, or give this one a state_dir of its own.",
         ) from None
-    return handle
 
 
 def _make_private(path: Path) -> None:

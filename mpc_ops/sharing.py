@@ -27,8 +27,8 @@ _ZEROS = bytes(8 * _BLOCK)
 _IV = bytes(16)  # fixed: a key is used once, so the pair of key and counter never repeats
 
 
-class _Keystream:
-    """AES-256-CTR under `seed` from counter 0, read as little-endian 64-bit words, in pieces of at most _BLOCK."""
+class Keystream:
+    """AES-256-CTR under `seed` from counter 0, read as little-endian 64-bit words."""
 
     def __init__(self, seed: bytes) -> None:
         if len(seed) != SEED_SIZE:
@@ -37,9 +37,17 @@ class _Keystream:
         self._zeros = memoryview(_ZEROS)
 
     def into(self, words: NDArray[np.uint64]) -> None:
+        """Fill at most _BLOCK words with the next ones."""
         self._cipher.update_into(self._zeros[: words.nbytes], words.view(np.uint8).data)
         if byteorder == "big":
             words.byteswap(inplace=True)
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """The next `count` words: uint64[count], native byte order, writable."""
+        words = np.empty(count, dtype=np.uint64)
+        for block in _blocks(count):
+            self.into(words[block])
+        return words
 
 
 def expand(seed: bytes, count: int) -> NDArray[np.uint64]:
@@ -47,11 +55,7 @@ def expand(seed: bytes, count: int) -> NDArray[np.uint64]:
 
     Raises ValueError for a seed of another size than 32 bytes.
     """
-    stream = _Keystream(seed)
-    words = np.empty(count, dtype=np.uint64)
-    for block in _blocks(count):
-        stream.into(words[block])
-    return words
+    return Keystream(seed).words(count)
 
 
 def shard(values: NDArray[np.uint64], seeds: Sequence[bytes]) -> list[NDArray[np.uint64]]:
@@ -60,7 +64,7 @@ def shard(values: NDArray[np.uint64], seeds: Sequence[bytes]) -> list[NDArray[np
     The last is values minus the others, modulo 2^64; `values` stays as it is. The gateway needs the expanded ones as
     well, for the commitments to their sums. Raises ValueError without a seed, or for one of another size.
     """
-    streams = [_Keystream(seed) for seed in seeds]
+    streams = [Keystream(seed) for seed in seeds]
     if not streams:
         raise ValueError("a value needs at least two components")
     components = [np.empty(len(values), dtype=np.uint64) for _ in range(len(seeds) + 1)]

@@ -60,6 +60,14 @@ def parse_size(text: object) -> int:
     return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
+def format_size(size: int) -> str:
+    """Write a size for people: "3.2 MB"."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} B"
+
+
 def parse_offset(text: object) -> int:
     """Return the milliseconds that local time is ahead of UTC: "+08:00" gives 28800000."""
     match = _OFFSET.fullmatch(text) if isinstance(text, str) else None

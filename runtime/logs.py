@@ -18,6 +18,8 @@ import structlog
 
 OURS: Final = "sotto"
 LIBRARIES: Final = ("faust", "mode", "aiokafka", "kafka", "paho", "influxdb_client", "urllib3", "asyncio", "amqtt")
+_TWICE: Final = "kafka.net.transport"
+"""Names a socket by its repr (`Abort`); `kafka.net.connection` tells the same fault with its reason."""
 
 _EventDict: TypeAlias = Any  # structlog's own name for it is MutableMapping[str, Any]
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -31,6 +33,8 @@ _TELLING: Final = (
     "measure",
 )  # two of these differ: no repeat
 _PERIOD: Final = 60_000
+_EACH: Final = frozenset({"window_dropped"})
+"""Events that are never collapsed: each names what was lost, and at most one comes for a window."""
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class Repeats:
 
     def admit(self, record: logging.LogRecord) -> bool:
         """Tell whether to write this record; one that is not written has been counted."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or (isinstance(record.msg, Mapping) and record.msg.get("event") in _EACH):
             return True
         now, key = self._clock(), _kind(record)
         seen = self._seen.get(key)
@@ -175,6 +179,7 @@ def configure(
     logging.getLogger(OURS).setLevel(_LEVELS[chosen])
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger(_TWICE).setLevel(logging.WARNING if chosen == "debug" else logging.CRITICAL)
     logging.captureWarnings(capture=True)
 
 

@@ -9,8 +9,10 @@ leader is elected.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from protocol.task import Task
@@ -81,15 +83,17 @@ def problems(
     *,
     partitions: int,
     server: str,
+    file: Path,
     only: Sequence[str] = (),
 ) -> list[Problem]:
     """Return what is wrong with the topics that are there, worst first.
 
-    `only` limits the check to topics that a role reads or writes (it may not see others); `server` is for the commands.
+    `only` limits the check to topics that a role reads or writes (it may not see others). `server` and `file`, the
+    configuration of a role, are for the commands: a topic's name begins with what the file says.
     """
     wanted = [each for each in plan(task, topics, partitions=partitions) if not only or each.name in only]
     missing = [each.name for each in wanted if each.name not in found]
-    faults = [_missing(missing, len(wanted), server)] if missing else []
+    faults = [_missing(missing, len(wanted), file)] if missing else []
     for each in wanted:
         if (there := found.get(each.name)) is not None:
             faults += _number(each, there)
@@ -113,11 +117,11 @@ def _alter_command(name: str, key: str, value: str, server: str) -> str:
     return f"Kafka's operator runs:\n{command} {change}"
 
 
-def _missing(missing: Sequence[str], wanted: int, server: str) -> Problem:
+def _missing(missing: Sequence[str], wanted: int, file: Path) -> Problem:
     names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     return Problem(
         what=f"{len(missing)} of {wanted} topics are not there (or not visible for this login): {names}",
-        remedy=f"Make them: sotto topics task.toml --kafka {server}   Not allowed to? --dry-run prints the commands.",
+        remedy=f"Make them: sotto topics {shlex.quote(str(file))}   Not allowed to? --dry-run prints the commands.",
     )
 
 

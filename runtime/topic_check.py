@@ -7,6 +7,7 @@ does not mend it, and a window could be released twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -52,14 +53,22 @@ def topics_of(role: str, name: str, topics: Topics) -> tuple[str, ...]:
 
 
 def check_topics(
-    task: Task, topics: Topics, found: dict[str, FoundTopic], *, own: Sequence[str], roster: Roster | None, server: str
+    task: Task,
+    topics: Topics,
+    found: dict[str, FoundTopic],
+    *,
+    own: Sequence[str],
+    roster: Roster | None,
+    server: str,
+    file: Path,
 ) -> tuple[str, ...]:
     """Raise TopicsError (error 7 of operators.md) for what is wrong; return the topics whose settings are not readable.
 
-    A sink has no roster: any number of partitions is right for it. `server` is for the commands in the remedy.
+    A sink has no roster: any number of partitions is right for it. `server` and the role's `file` are for the commands
+    in the remedy.
     """
     partitions = max((each.partitions for each in found.values()), default=1) if roster is None else roster.partitions
-    faults = problems(task, topics, found, partitions=partitions, server=server, only=own)
+    faults = problems(task, topics, found, partitions=partitions, server=server, file=file, only=own)
     if faults:
         more = "".join(f"\nAlso: {each.what}" for each in faults[1:])
         raise TopicsError(faults[0].what, where="[kafka]", remedy=faults[0].remedy + more)
@@ -77,14 +86,16 @@ class TopicCheck:
         topics: Topics,
         own: Sequence[str],
         roster: Roster | None,
+        file: Path,
         read: Reader | None = None,
     ) -> None:
-        """`own` as `topics_of`; `roster` None for a sink. `read` stands in for Kafka under test."""
+        """`own` as `topics_of`; `roster` None for a sink; `file`: the role's. `read` stands in for Kafka under test."""
         self._kafka = kafka
         self._task = task
         self._topics = topics
         self._own = own
         self._roster = roster
+        self._file = file
         self._read = read or _read
         self.done = False
 
@@ -99,6 +110,7 @@ class TopicCheck:
             own=self._own,
             roster=self._roster,
             server=self._kafka.bootstrap_servers[0],
+            file=self._file,
         )
         self.done = True
         if unread:

@@ -52,7 +52,7 @@ def run(path: Path, *, http: str | None = None, stop: threading.Event | None = N
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry, task)
     writer = Writer(task=task, store=store, metrics=metrics, clock=clock)
-    pulse = _Pulse(task=task.name, writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
+    pulse = _Pulse(task=task, writer=writer, store=store, metrics=metrics, topic=topics.aggregates, clock=clock)
     server = serve(pages.listen, registry, pulse.health)
     stop = stop or threading.Event()
     looking = threading.Thread(target=_look, args=(writer, store, stop), name="sotto-sink-look", daemon=True)
@@ -68,7 +68,12 @@ def run(path: Path, *, http: str | None = None, stop: threading.Event | None = N
             clock=clock,
             beat=pulse,
             check=TopicCheck(
-                kafka=config.kafka, task=task, topics=topics, own=topics_of("sink", "sink", topics), roster=None
+                kafka=config.kafka,
+                task=task,
+                topics=topics,
+                own=topics_of("sink", "sink", topics),
+                roster=None,
+                file=path,
             ),
             stop=stop,
         )
@@ -109,7 +114,7 @@ class _Pulse:
     """Called five times a second by the loop: carries what the process knows to its health pages and metrics."""
 
     def __init__(
-        self, *, task: str, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: Clock
+        self, *, task: Task, writer: Writer, store: Store, metrics: SinkMetrics, topic: str, clock: Clock
     ) -> None:
         self._task = task
         self._writer = writer
@@ -141,7 +146,8 @@ class _Pulse:
     def _status(self) -> dict[str, object]:
         return {
             "role": "sink",
-            "task": self._task,
+            "task": self._task.name,
+            "task_id": self._task.id,
             "sink": self._store.kind,
             "where": self._store.where,
             "up": self._writer.up,

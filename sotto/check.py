@@ -162,7 +162,7 @@ class Checks:
         return probes.mqtt(cast("GatewayFile", self.role.file), where=self.role.path.name)
 
     def _spool(self) -> str:
-        return probes.spool(cast("GatewayFile", self.role.file), where=self.role.path.name)
+        return probes.spool(cast("GatewayFile", self.role.file), self.task, self.key, where=self.role.path.name)
 
     def _kafka(self) -> str:
         with admin(self.role.kafka, client_id="sotto-check"):
@@ -183,6 +183,7 @@ class Checks:
             own=own,
             roster=None if self.kind == "sink" else self.roster,
             server=self.role.kafka.bootstrap_servers[0],
+            file=self.role.path,
         )
         return f"{len(found)}" + (", retention not readable" if unread else "")
 

@@ -120,8 +120,8 @@ def mqtt(file: GatewayFile, *, where: str) -> str:
         client.stop()
 
 
-def spool(file: GatewayFile, *, where: str) -> str:
-    """Write into the folder of the spool, and measure how long a commit takes there."""
+def spool(file: GatewayFile, task: Task, key: KeyFile, *, where: str) -> str:
+    """Write into the folder of the spool and measure how long a commit takes there; look whether a start can go on."""
     folder = file.state
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
@@ -133,7 +133,25 @@ def spool(file: GatewayFile, *, where: str) -> str:
             remedy=f"It belongs to the user that runs the gateway: mkdir -p {folder}; chown sotto {folder}",
         ) from error
     slow = ', slow: [batch] max_age = "10s" spares the card' if commit > _SLOW_COMMIT_MS else ""
-    return f"commit {commit:.0f} ms{slow}"
+    return f"commit {commit:.0f} ms{slow}{_stored(file, task, key)}"
+
+
+def _stored(file: GatewayFile, task: Task, key: KeyFile) -> str:
+    """Read what a former start has left, as the next one will. Raises SpoolError, NotReadyError."""
+    with needs("gateway"):
+        from ingest.spool import Spool  # noqa: PLC0415  each role is installed by itself
+        from ingest.spool_file import InUseError  # noqa: PLC0415
+    if not (file.state / "spool.db").exists():
+        return ""
+    try:
+        stored = Spool(file.state, task=task.hash, gateway=file.name, secret=key.storage, reading=True)
+    except InUseError:
+        return ", in use: the gateway runs"
+    try:
+        stored.kept()
+    finally:
+        stored.close()
+    return ""
 
 
 def database(file: SinkFile, task: Task) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from protocol.reasons import reason_of
 from protocol.task import Task
+from protocol.units import format_size
 
 Document = Mapping[str, Any]
 
@@ -46,14 +47,6 @@ def in_words(ms: int) -> str:
         if len(parts) == 2:
             break
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
-
-
-def in_bytes(size: int) -> str:
-    """Write a size: "3.2 MB"."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"
 
 
 class _Report:
@@ -95,7 +88,9 @@ class _Report:
                 return f"collects readings until {self._at(end)}{faults}{behind}"
             names = _some([_gateway(gateway) for gateway in one["gateways"]])
             return f"waits for {names}{self._without(one, len(one['gateways']), 'released')}{faults}{behind}"
-        what = "say what they hold" if one["waits_for"] == "manifests" else "release their totals"
+        single = len(one["parties"]) == 1
+        held, totals = ("it holds", "its totals") if single else ("they hold", "their totals")
+        what = f"say what {held}" if one["waits_for"] == "manifests" else f"release {totals}"
         names = _some(one["parties"])
         until = self._without(one, len(one["parties"]), "goes on") if "gives_up_in_ms" in one else ""
         if not names:
@@ -132,7 +127,7 @@ class _Report:
         said = []
         for one in self._document.get("parties", []):
             silent = "never heard" if one["silent_ms"] is None else f"silent {in_words(one['silent_ms'])}"
-            words = {"ok": "ok", "silent": silent, "waited_for": f"waited for ({silent})"}
+            words = {"ok": "ok", "silent": silent, "waited_for": f"waited for ({silent})", "not_heard": "not heard yet"}
             said.append(f"{one['name']} {words[one['state']]}")
         enough = self._document.get("enough_parties")
         suffice = f" ({_NUMBERS.get(enough, enough)} suffice)" if enough and enough < len(said) else ""
@@ -155,22 +150,31 @@ class _Report:
             yield document["state"]
         if "spool" not in document:
             return
+        given_up = {one["window"]: one for one in document["dropped_windows"]}
         for one in reversed(document["windows"]):
             seals = self._task.window_end(one["window"]) + self._task.window.lateness
             when = f", is sealed at {self._at(seals)}" if seals > self._now else ""
-            yield f"{self._at(one['window'])}  open: {_count(one['readings'], 'reading')}{when}"
+            if one["window"] not in given_up:
+                yield f"{self._at(one['window'])}  open: {_count(one['readings'], 'reading')}{when}"
         if not document["windows"]:
             yield "no window has readings"
-        for one in reversed(document["sealed"][-_MOST_ENDED:]):
+        sealed = [one for one in document["sealed"] if one["window"] not in given_up]
+        for one in reversed(sealed[-_MOST_ENDED:]):
             words = [_count(one["readings"], "reading"), _count(one["gaps"], "gap")]
-            words += [f"{one[word]} {word}" for word in ("late", "dropped", "refused") if one.get(word)]
+            words += [f"{one[word]} {word}" for word in ("late", "refused") if one[word]]
+            if one["dropped"]:
+                words.append(f"tells of {_count(one['dropped'], 'reading')} dropped from earlier windows")
             cold = " (cold: it does not count, this gateway began after it)" if one["cold"] else ""
             yield f"{self._at(one['window'])}  sealed: {', '.join(words)}{cold}"
+        for one in reversed(document["dropped_windows"][-_MOST_ENDED:]):
+            yield f"{self._at(one['window'])}  given up: {_count(one['readings'], 'reading')} ({one['reason']})"
+        if len(given_up) > _MOST_ENDED:
+            yield "and windows before these: see window_dropped in the log"
         spool = document["spool"]
         oldest = "" if spool["oldest_ms"] is None else f", oldest {in_words(spool['oldest_ms'])}"
         full = "" if spool["full"] is None else f", reading from MQTT has stopped: {spool['full']}"
         dropped = f", {_count(spool['dropped'], 'reading')} dropped since the start" if spool["dropped"] else ""
-        yield f"spool: {in_bytes(spool['bytes'])} of {in_bytes(spool['limit_bytes'])}{oldest}{full}{dropped}"
+        yield f"spool: {format_size(spool['bytes'])} of {format_size(spool['limit_bytes'])}{oldest}{full}{dropped}"
         yield "servers: " + ", ".join(_link(name, document[name]) for name in ("mqtt", "kafka") if name in document)
         if document["refused"]:
             reasons = ", ".join(f"{reason} {number}" for reason, number in document["refused"].items())
@@ -184,7 +188,7 @@ class _Report:
     def sink(self) -> Iterator[str]:
         """A sink's page: what was written last, and how far it is behind."""
         document = self._document
-        for one in reversed(document["recent"][-_MOST_ENDED:]):
+        for one in sorted(document["recent"][-_MOST_ENDED:], key=lambda one: one["window"], reverse=True):
             hidden = sum(one["suppressed"].values())
             why = ", ".join(reason_of(reason).short for reason in one["suppressed"])
             said = f"written: {_count(one['points'], 'point')}, {hidden} suppressed{f' ({why})' if why else ''}"

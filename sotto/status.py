@@ -41,7 +41,8 @@ def status(
     """
     role, kind = read_role(file), kind_of(file)
     listen = _listen(role) if http is None else http
-    document = ask(listen, kind=kind, name=role.name, where=f"{file.name}: [http] listen" if http is None else "--http")
+    where = f"{file.name}: [http] listen" if http is None else "--http"
+    document = ask(listen, kind=kind, name=role.name, task=read_task(role).id, where=where)
     if as_json:
         answer(json.dumps(document, indent=2))
     else:
@@ -67,10 +68,10 @@ def _harmless(line: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
-def ask(listen: str, *, kind: str, name: str, where: str) -> dict[str, Any]:
+def ask(listen: str, *, kind: str, name: str, task: str, where: str) -> dict[str, Any]:
     """Return the document of the role at `listen`. Raises ConfigError; NotReadyError where it is not the one, or none.
 
-    `kind` and `name` are what the configuration says; whoever else answers is not who was asked.
+    `kind`, `name` and `task` (its id) are what the configuration says; whoever else answers is not who was asked.
     """
     if not listen:
         raise NotReadyError(
@@ -105,6 +106,12 @@ def ask(listen: str, *, kind: str, name: str, where: str) -> dict[str, Any]:
             _harmless(f"{found[0]} {found[1]} answers at {address}, not {kind} {name}"),
             where=where,
             remedy="Two roles have the same address in their files, or this one was started with --http.",
+        )
+    if document.get("task_id", task) != task:
+        raise NotReadyError(
+            _harmless(f"the {kind} {name} at {address} works in another task: {document['task_id']}, here {task}"),
+            where=where,
+            remedy="Is it this file's role? If the task's file was changed since its start, put the agreed one back.",
         )
     return document
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Annotated
 
@@ -64,9 +66,21 @@ def in_words(task: Task) -> str:
             f"Results go to {task.collector.operator}, which sees them, the number of readings and {who_took_part}.",
             f"A gateway closes a window {_wait(window.lateness)} after its end; after {_wait(window.deadline)} more"
             " a silent one is left out of it. A released value is never changed.",
+            _who_may_be_missing(task),
             "Measured:",
             *measures,
         ]
+    )
+
+
+def _who_may_be_missing(task: Task) -> str:
+    """Explain `max_absent`. How many that are depends on the roster, so one example is worked out (SPEC 8.2)."""
+    part = Fraction(task.policy.max_absent)
+    if not part:
+        return "Nothing is released where an organisation with gateways is missing from a window."
+    return (
+        f"Up to {decimal_text(task.policy.max_absent)} of the organisations with gateways may be missing from a window,"
+        f" rounded up: of four, {_NUMBERS[ceil(4 * part)]}."
     )
 
 

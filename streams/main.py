@@ -100,6 +100,7 @@ def run_party(
     )
     _run(
         agreed,
+        path=path,
         kafka=config.kafka,
         http=http if http is not None else config.http.listen,
         registry=registry,
@@ -123,6 +124,7 @@ def run_collector(path: Path, *, http: str | None = None, stop: threading.Event 
     )
     _run(
         agreed,
+        path=path,
         kafka=config.kafka,
         http=http if http is not None else config.http.listen,
         registry=registry,
@@ -142,6 +144,7 @@ def _configure(log: LogSection) -> None:
 def _run(
     agreed: Agreed,
     *,
+    path: Path,
     kafka: KafkaSection,
     http: str,
     registry: CollectorRegistry,
@@ -169,6 +172,7 @@ def _run(
                 topics=agreed.topics,
                 own=topics_of(role, name, agreed.topics),
                 roster=agreed.roster,
+                file=path,
             ),
             stop=stop,
         )
@@ -219,6 +223,7 @@ class _Watch:
             "role": self._role,
             "name": self._name,
             "task": self._agreed.task.name,
+            "task_id": self._agreed.task.id,
             "roster": self._agreed.roster.version,
             "of_partitions": self._agreed.roster.partitions,
             **snapshot.document(),

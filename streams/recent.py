@@ -77,10 +77,11 @@ def latest(recents: Iterable[Recent]) -> list[Ended]:
 def attendance(
     names: Sequence[str], recents: Sequence[Recent], *, waited: Iterable[str], now: int, own: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return how each party stands: `ok`, `waited_for`, or `silent`.
+    """Return how each party stands: `ok`, `waited_for`, `silent`, or `not_heard`.
 
-    Silent is who was missing when the latest window ended and has not been heard of since. `waited`: whom open windows
-    wait for. `own`: the party that asks, which knows of itself.
+    Silent is who was missing when the latest window ended and has not been heard of since. Not heard: nothing of it
+    has come to this process yet. `waited`: whom open windows wait for. `own`: the party that asks, which knows of
+    itself.
     """
     lasts = {name: max((one.heard[name] for one in recents if name in one.heard), default=None) for name in names}
     results = [one for one in latest(recents) if one.parties or one.reason == "party_missing"]
@@ -94,7 +95,8 @@ def attendance(
         elif last is not None and _lacks(last, name) and (heard is None or heard < last.at):
             state = "silent"
         else:
-            state = "waited_for" if name in waits else "ok"
+            known = heard is not None or any(name in one.parties for one in results)
+            state = "waited_for" if name in waits else "ok" if known else "not_heard"
         stands.append({"name": name, "state": state, "silent_ms": None if heard is None else max(0, now - heard)})
     return stands
 

@@ -16,7 +16,6 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from protocol.errors import NotReadyError, SottoError
-from sotto.demo.ports import free_port
 
 _LAST_LINES = 12
 _LONGEST_LINE = 300
@@ -93,9 +92,8 @@ class Children:
         )
         return Brokers(child)
 
-    def role(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """Start `sotto ARGUMENTS`, with its pages on a free port and `environment` beside this process's own."""
-        http = f"127.0.0.1:{free_port()}"
+    def role(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], *, http: str) -> Child:
+        """Start `sotto ARGUMENTS` with its pages at `http` (HOST:PORT) and `environment` beside this process's own."""
         return self._start(name, "sotto.demo.child", (*arguments, "--http", http), environment, http=http)
 
     def check(self) -> None:

@@ -173,6 +173,14 @@ def _pointed(directory: Path, servers: Servers) -> Trial:
     )
 
 
+def listen_at(file: Path, address: str) -> None:
+    """Write where a role of this run has its pages into its file, so that `sotto status FILE` finds them."""
+    text = file.read_text()
+    if not re.search(r"^\[http\]", text, flags=re.MULTILINE):
+        text += "\n[http]\n"
+    file.write_text(with_keys(text, "http", {"listen": f'"{address}"'}))
+
+
 def with_keys(text: str, section: str, values: Mapping[str, str]) -> str:
     """Return a TOML text whose top-level table `section` has these values (TOML tokens); everything else stays."""
     lines = text.split("\n")

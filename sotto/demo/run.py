@@ -26,8 +26,9 @@ from sotto.demo.child import FETCH_WAIT
 from sotto.demo.children import Brokers, Child, Children
 from sotto.demo.compare import Tally, compare
 from sotto.demo.outcomes import Found, InfluxResults, Results, SqliteResults
-from sotto.demo.place import Servers, Wanted, alone, checked, prepare
+from sotto.demo.place import Servers, Wanted, alone, checked, listen_at, prepare
 from sotto.demo.plain import MEASURE_COLUMNS, Due, Plain, compute
+from sotto.demo.ports import free_port
 from sotto.demo.scene import AREA, GATEWAY, LABEL, MEASURE, Progress, Setting
 from sotto.demo.screen import Screen
 from sotto.init import Trial, writing
@@ -203,7 +204,11 @@ class _Demo:
                 environment[FETCH_WAIT] = str(EMBEDDED_FETCH_WAIT_MS)
             for worker in range(self._options.workers if role.kind == "party" else 1):
                 name = role.name if worker == 0 else f"{role.name}.{worker + 1}"
-                started.append((role.name, self._children.role(name, (role.kind, str(role.path)), environment)))
+                http = f"127.0.0.1:{free_port()}"
+                if worker == 0:
+                    listen_at(role.path, http)
+                child = self._children.role(name, (role.kind, str(role.path)), environment, http=http)
+                started.append((role.name, child))
         return started
 
     def _wait_ready(self, roles: Sequence[tuple[str, Child]]) -> None:

@@ -51,7 +51,7 @@ def test_embedded_brokers_take_messages_and_records(tmp_path: Path) -> None:
 def test_a_process_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
     """A role with a file that is not there says so, and the demo passes it on."""
     with Children(tmp_path / "logs") as children:
-        child = children.role("sink", ("sink", str(tmp_path / "absent.toml")), {})
+        child = children.role("sink", ("sink", str(tmp_path / "absent.toml")), {}, http="127.0.0.1:0")
         child.process.wait(30)
         with pytest.raises(SottoError, match="sink has ended") as caught:
             children.check()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigError
-from sotto.demo.place import Servers, Wanted, alone, checked, prepare, with_keys
+from sotto.demo.place import Servers, Wanted, alone, checked, listen_at, prepare, with_keys
 from sotto.init import Trial
 
 SERVERS = Servers(mqtt="mqtt://127.0.0.1:5", kafka="127.0.0.1:6", mqtt_version="3.1.1", kafka_api_version="2.3")
@@ -77,6 +77,17 @@ def test_keys_are_set_in_one_section_only() -> None:
     """Values that were there are replaced, comments and other sections stay."""
     text = '[a]\nurl = "1"\n# url = "2"\n[b]\nurl = "3"\n'
     assert with_keys(text, "a", {"url": '"9"'}) == '[a]\nurl = "9"\n# url = "2"\n[b]\nurl = "3"\n'
+
+
+def test_a_file_says_where_its_role_has_its_pages(sample: tuple[Trial, object, object, object], tmp_path: Path) -> None:
+    """`sotto status FILE` asks there; also where the owner of the trial has taken the section out."""
+    for number, role in enumerate(sample[0].roles):
+        text = role.path.read_text()
+        for case, content in enumerate((text, text.replace("[http]", "# [http]").replace("\nlisten", "\n# listen"))):
+            file = tmp_path / f"{number}-{case}.toml"
+            file.write_text(content)
+            listen_at(file, "127.0.0.1:23456")
+            assert tomllib.loads(file.read_text())["http"]["listen"] == "127.0.0.1:23456"
 
 
 def test_a_second_demo_does_not_take_the_directory_of_one_that_runs(

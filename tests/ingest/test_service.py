@@ -24,7 +24,7 @@ from ingest.trust import Answer
 from protocol.topics import Topics
 from tests.ingest.made import HOUR, MINUTE, START, Made, at
 
-BOUNDS = Bounds(max_size=10**9, max_age=7 * 24 * HOUR, when_full="stop", kafka="kafka-1:9092")
+BOUNDS = Bounds(max_size=10**9, max_age=7 * 24 * HOUR, when_full="stop", kafka="kafka-1:9092", file="north-1.toml")
 
 
 class FakeBroker:
@@ -187,6 +187,8 @@ def test_a_full_spool_stops_reading_and_sealing(tmp_path: Path) -> None:
     assert len(loop.inbox) == 1
     assert not loop.made.sharder.seals
     assert loop.service.health.unready["spool"] == "full"
+    page: Any = loop.service.status()
+    assert page["spool"]["full"] == "Open the way to kafka-1:9092 or raise max_size"  # nothing that is soon untrue
     loop.spool.delete(10**9)
     loop.turn()
     loop.later(2_000)

@@ -10,6 +10,7 @@ import pytest
 from ingest.commit import Waiting
 from ingest.room import Bounds, Room
 from protocol.body import SealNotes
+from protocol.units import format_size
 from tests.ingest.made import HOUR, MINUTE, START, Made, at
 from tests.ingest.test_service import BOUNDS, Loop
 
@@ -150,6 +151,32 @@ def test_what_a_dropped_seal_had_noted_is_told_again(tmp_path: Path) -> None:
     assert in_spool(made) == [f"cold seal {START + hour * HOUR}" for hour in range(3)]
 
 
+def test_what_was_lost_is_told_when_kafka_is_there_again(tmp_path: Path) -> None:
+    """A seal that is made while Kafka is away comes too late for its window, and nobody would read its notes."""
+    made = Made(tmp_path, seals_by="wall", now=START)
+
+    def hour(number: int, *, tells: bool) -> None:
+        made.now = START + number * HOUR + 20 * MINUTE
+        made.send("air/ring/A", {"time": at(made.now), "NO2": 5, "TEMP": None})
+        made.tick(flush=True, tells=tells)
+
+    for number in range(4):
+        hour(number, tells=False)
+    waiting = made.spool.oldest() if made.spool is not None else None
+    assert waiting is not None
+    assert made.spool is not None
+    made.spool.commit(made.gateway.give_up(waiting, made.now), epoch=made.epoch.counter, now=made.now)
+    hour(4, tells=False)
+    made.spool.close()
+    made = Made(tmp_path, seals_by="wall", now=made.now)
+    hour(5, tells=False)
+    assert not any(notes for notes in made.sharder.notes.values())
+    hour(6, tells=True)
+    hour(7, tells=True)
+    told = {window: notes.dropped for window, notes in made.sharder.notes.items() if notes}
+    assert told == {START + 5 * HOUR: 1}
+
+
 def test_a_window_that_kafka_has_is_never_given_up(tmp_path: Path) -> None:
     """Seals alone take no room and complete what is there already; cold ones are not dropped again."""
     made = Made(tmp_path, seals_by="wall")
@@ -185,8 +212,8 @@ ROOM = Waiting(window=START, stored_at=START + HOUR, readings=1, late=0, dropped
     [
         ("stop", True, START + 2 * HOUR, None),
         ("drop_oldest", False, START + 2 * HOUR, None),
-        ("drop_oldest", True, START + 2 * HOUR, "the spool is full"),
-        ("drop_oldest", True, None, "the spool is full"),
+        ("drop_oldest", True, START + 2 * HOUR, "the spool was full"),
+        ("drop_oldest", True, None, "the spool was full"),
         ("stop", False, START + HOUR + 7 * DAY, None),
         ("stop", False, START + HOUR + 7 * DAY + 1, "older than 7d"),
         ("drop_oldest", False, START + HOUR + 7 * DAY + 1, "older than 7d"),
@@ -195,7 +222,7 @@ ROOM = Waiting(window=START, stored_at=START + HOUR, readings=1, late=0, dropped
 )
 def test_why_a_window_leaves(when_full: str, full: bool, now: int | None, why: str | None) -> None:
     """By size only where the configuration says so; by age always, if the clock can be relied on."""
-    bounds = Bounds(max_size=100, max_age=7 * DAY, when_full=when_full, kafka="")  # type: ignore[arg-type]
+    bounds = Bounds(max_size=100, max_age=7 * DAY, when_full=when_full, kafka="", file="")  # type: ignore[arg-type]
     assert bounds.why_to_give_up(ROOM, full=full, now=now, window_size=HOUR) == why
 
 
@@ -228,9 +255,10 @@ def test_what_a_full_spool_says(tmp_path: Path) -> None:
     assert room.full
     error = room.full_error(now)
     assert error.what.startswith(
-        "the spool is full: 0 of 0 MB, oldest batch 1d7h10m, Kafka not reached since 2016-12-01T"
+        f"the spool is full: {format_size(made.spool.size)} of 10 B, oldest batch 1d7h10m,"
+        " Kafka not reached since 2016-12-01T"
     )
-    assert error.where == "gateway.toml: [spool] max_size"
+    assert error.where == "north-1.toml: [spool] max_size"
     assert "kafka-1:9092" in str(error)
     assert "only copy, sealed, of 6 readings" in str(error)
     room.look(wall=now, monotonic=DAY + 2_000, right=True, connected=True)
@@ -252,7 +280,16 @@ def test_the_loop_drops_the_oldest_until_there_is_room(tmp_path: Path) -> None:
     assert len(loop.broker.acknowledged) == 80
     loop.later(1_000)
     loop.turn()
-    spool = loop.service.status()["spool"]
+    status = loop.service.status()
+    named, sealed = status["dropped_windows"], status["sealed"]
+    assert isinstance(named, list)
+    assert isinstance(sealed, list)
+    assert sum(one["readings"] for one in named) == lost
+    assert {one["reason"] for one in named} == {"the spool was full"}
+    gone = {one["window"] for one in named}
+    assert [one["window"] for one in sealed if one["cold"]] == sorted(gone & {one["window"] for one in sealed})
+    assert not any(one["dropped"] for one in sealed if one["window"] in gone)
+    spool = status["spool"]
     assert isinstance(spool, dict)
     assert spool["dropped"] == lost
     assert loop.service._metrics.dropped._value.get() == lost

@@ -6,8 +6,10 @@ are on the disk at that moment.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import random
 import resource
 import shutil
@@ -19,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -457,3 +460,20 @@ def test_no_plain_hash_of_a_reading_is_stored(tmp_path: Path) -> None:
         for text in texts:
             for hashed in (hashlib.sha256, hashlib.sha1, hashlib.md5, hashlib.blake2b):
                 assert hashed(text).digest()[:8] not in stored
+
+
+def test_whoever_owns_a_file_beside_the_spool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `sqlite3` that root runs leaves spool.db-wal behind, a gateway that root starts once the reserve."""
+    for name in ("spool.db", "spool.db-wal", "reserve"):
+        (tmp_path / name).touch()
+    mine = os.geteuid() + 1
+    for foreign in ("spool.db-wal", "reserve"):
+        owners = {foreign: 0}
+        monkeypatch.setattr("ingest.disk.os.geteuid", lambda: mine)
+        monkeypatch.setattr(
+            "ingest.disk.Path.stat",
+            lambda path, owners=owners: SimpleNamespace(st_uid=owners.get(path.name, mine)),
+        )
+        said = spool_error(PermissionError(errno.EACCES, "no"), tmp_path / "spool.db").what
+        monkeypatch.undo()
+        assert f"{foreign} belongs to root" in said

@@ -12,7 +12,7 @@ from protocol.errors import ConfigError, WireError
 from protocol.hpke import SUITES
 from protocol.identity import b64, format_identity, parse_identity, unb64
 from protocol.keys import Card, KeyFile, Role
-from protocol.units import format_duration, iso, parse_duration, parse_offset, parse_size
+from protocol.units import format_duration, format_size, iso, parse_duration, parse_offset, parse_size
 from protocol.windows import start_of
 from tests.trial import START, counted
 
@@ -32,6 +32,7 @@ def test_bad_durations_say_how_to_write_them(text: object) -> None:
 
 def test_sizes_and_offsets() -> None:
     """Decimal and binary sizes differ; offsets have a sign."""
+    assert [format_size(size) for size in (10, 20_000, 2 * 10**9)] == ["10 B", "20.0 kB", "2.0 GB"]
     assert (parse_size("2GB"), parse_size("2GiB"), parse_size("1 kB")) == (2 * 10**9, 2 * 2**30, 1000)
     assert (parse_offset("+08:00"), parse_offset("-03:30")) == (28_800_000, -12_600_000)
     for bad in ("08:00", "+8", "+15:00", "Z"):

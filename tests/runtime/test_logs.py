@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -107,6 +108,25 @@ def test_information_is_never_collapsed(stream: io.StringIO) -> None:
     structlog.get_logger().info("window_sealed", window="12:00")
     structlog.get_logger().info("window_sealed", window="13:00")
     assert len(_lines(stream)) == 2
+
+
+def test_each_window_that_was_dropped_is_told(stream: io.StringIO) -> None:
+    """The log is where it is written which windows are lost: no two of them are repeats."""
+    configure("info", "json", stream=stream, clock=_Clock())
+    windows = [f"{hour:02}:00" for hour in range(34)]
+    for window in windows:
+        structlog.get_logger().error("window_dropped", window=window, reason="the spool was full")
+    assert [json.loads(line)["window"] for line in _lines(stream)] == windows
+
+
+@pytest.mark.parametrize(("level", "told"), [("info", 1), ("debug", 2)])
+def test_a_fault_of_kafka_is_told_once(stream: io.StringIO, level: Literal["info", "debug"], told: int) -> None:
+    """The connection says what was wrong; its socket's own line is for whoever looks for a fault of the library."""
+    configure(level, "text", stream=stream)
+    logging.getLogger("kafka.net.transport").error("%s: Abort (%s)", "<KafkaTCPTransport>", "reset")
+    logging.getLogger("kafka.net.connection").error("%s: Connection lost: %s", "<KafkaConnection>", "reset")
+    assert len(_lines(stream)) == told
+    assert "Connection lost: reset" in _lines(stream)[-1]
 
 
 def test_repeats_of_a_library_are_collapsed_before_formatting(stream: io.StringIO) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from runtime.retention import DAY, FoundTopic, Problem, create_command, plan, pr
 from sotto.init import write_trial
 
 SERVER = "k:9092"
+FILE = Path("air site/party.toml")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def found(task: Task) -> dict[str, FoundTopic]:
 
 
 def _problems(task: Task, found: dict[str, FoundTopic]) -> list[Problem]:
-    return problems(task, Topics.of(task), found, partitions=3, server=SERVER)
+    return problems(task, Topics.of(task), found, partitions=3, server=SERVER, file=FILE)
 
 
 def _change(found: dict[str, FoundTopic], end: str, **configs: str) -> None:
@@ -107,6 +109,7 @@ def test_missing_topics_and_other_partitions_are_told(task: Task, found: dict[st
     found[control.name] = replace(control, partitions=4)
     first, second = _problems(task, found)
     assert "1 of 9 topics are not there" in first.what
+    assert f"sotto topics '{FILE}' " in first.remedy
     assert second.what == "topic sotto.beijing-air.control has 4 partitions, the roster says 3"
 
 
@@ -114,7 +117,7 @@ def test_a_role_is_told_of_its_own_topics_only(task: Task, found: dict[str, Foun
     """A sink that may see one topic is not told that eight are missing."""
     own = "sotto.beijing-air.aggregates"
     only_own = {own: found[own]}
-    assert problems(task, Topics.of(task), only_own, partitions=3, server=SERVER, only=[own]) == []
+    assert problems(task, Topics.of(task), only_own, partitions=3, server=SERVER, file=FILE, only=[own]) == []
 
 
 def test_unreadable_settings_are_no_fault(task: Task, found: dict[str, FoundTopic]) -> None:

@@ -26,6 +26,7 @@ from sotto.demo.mock_kafka import MockKafka
 from sotto.init import Trial, write_trial
 from streams.main import run_collector, run_party
 
+FILE = Path("air/role.toml")
 KAFKA = KafkaSection(bootstrap_servers=("127.0.0.1:9092",), security_protocol="PLAINTEXT")
 ROLES = [("gateway", "north-1"), ("party", "university"), ("collector", "collector"), ("sink", "sink")]
 
@@ -76,6 +77,7 @@ def check_of(role: str, name: str, task: Task, roster: Roster, broker: Broker) -
         topics=topics,
         own=topics_of(role, name, topics),
         roster=None if role == "sink" else roster,
+        file=FILE,
         read=broker,
     )
 
@@ -107,8 +109,10 @@ def test_control_that_forgets_too_soon_is_error_7(task: Task, roster: Roster, br
 def test_a_missing_topic_ends_the_role(task: Task, roster: Roster, broker: Broker, role: str, name: str) -> None:
     """Kafka is there and the topic is not: somebody has to make it."""
     del broker.topics[topics_of(role, name, Topics.of(task))[0]]
-    with pytest.raises(TopicsError, match="topics are not there"):
+    with pytest.raises(TopicsError, match="topics are not there") as caught:
         check_of(role, name, task, roster, broker)()
+    # The task's file alone does not know the prefix that this role has: topics made from it may be others.
+    assert f"Make them: sotto topics {FILE} " in str(caught.value.remedy)
 
 
 def test_another_number_of_partitions_ends_the_role_but_a_sink(task: Task, roster: Roster, broker: Broker) -> None:

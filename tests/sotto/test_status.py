@@ -121,11 +121,11 @@ def test_a_party_says_whom_each_window_waits_for_and_until_when() -> None:
         ({"goes_on_without_in_ms": 0}, "is released without it as soon as all that is in Kafka is read"),
         (
             {"waits_for": "manifests", "parties": ["party-3"]},
-            "waits for party-3 to say what they hold, goes on without it",
+            "waits for party-3 to say what it holds, goes on without it",
         ),
         (
             {"waits_for": "aggregate_shares", "parties": ["party-2"], "goes_on_without_in_ms": None},
-            "waits for party-2 to release their totals, is given up in 3 d: without it there is no result",
+            "waits for party-2 to release its totals, is given up in 3 d: without it there is no result",
         ),
         ({"faults": [{"name": "west-1", "reason": "two_seals"}]}, "west-1 does not count: two_seals"),
         ({"gateways": [{"name": f"g-{n}", "state": "silent", "silent_ms": None} for n in range(9)]}, "and 4 more"),
@@ -161,11 +161,12 @@ def test_a_gateway_says_how_full_its_spool_is_and_since_when_kafka_is_away() -> 
         "sealed": [
             {"window": START, "readings": 11, "gaps": 1, "late": 2, "dropped": 0, "refused": 0, "cold": False},
         ],
+        "dropped_windows": [],
         "spool": {
             "bytes": 3_200_000,
             "limit_bytes": 2_000_000_000,
             "oldest_ms": 22 * MINUTE,
-            "full": "full",
+            "full": "Open the way to k:9092",
             "dropped": 2,
         },
         "mqtt": {"connected": True, "since_ms": HOUR, "error": ""},
@@ -179,14 +180,53 @@ def test_a_gateway_says_how_full_its_spool_is_and_since_when_kafka_is_away() -> 
     assert report(document, task=TASK, now=NOW) == [
         "2016-12-01 20:00  open: 7 readings, is sealed at 2016-12-01 21:10",
         "2016-12-01 00:00  sealed: 11 readings, 1 gap, 2 late",
-        "spool: 3.2 MB of 2.0 GB, oldest 22 min, reading from MQTT has stopped: full, 2 readings dropped since the"
-        " start",
+        "spool: 3.2 MB of 2.0 GB, oldest 22 min, reading from MQTT has stopped: Open the way to k:9092,"
+        " 2 readings dropped since the start",
         "servers: mqtt connected, kafka not reached for 22 min (no answer)",
         "not used since the start: late 2, out_of_range 1",
         "2016-11-30 23:00  2 readings came too late",
         "clock: right, 12 ms off Kafka's",
         "not ready: kafka: no answer",
     ]
+
+
+def test_a_window_that_was_given_up_is_not_shown_as_sealed() -> None:
+    """Its readings are lost; what its seal would have told is told by a later one, and shown there only."""
+    sealed = {"readings": 12, "gaps": 0, "late": 0, "dropped": 0, "refused": 0, "cold": False}
+    given_up = [{"window": START + hour * HOUR, "readings": 12, "reason": "the spool was full"} for hour in range(9)]
+    lines = report(
+        {
+            "role": "gateway",
+            "state": "running",
+            "windows": [{"window": START + 8 * HOUR, "readings": 0}],
+            "sealed": [
+                {"window": START + 7 * HOUR, **sealed, "cold": True},
+                {"window": START + 9 * HOUR, **sealed, "dropped": 108},
+            ],
+            "dropped_windows": given_up,
+            "spool": {"bytes": 0, "limit_bytes": 2_000_000, "oldest_ms": None, "full": None, "dropped": 108},
+            "mqtt": {"connected": True, "since_ms": HOUR, "error": ""},
+            "refused": {},
+            "late": [],
+            "clock": {"offset_ms": 12, "synchronised": True, "right": True},
+            **OK,
+        },
+        task=TASK,
+        now=NOW,
+    )
+    assert lines[:9] == [
+        "2016-12-01 09:00  sealed: 12 readings, 0 gaps, tells of 108 readings dropped from earlier windows",
+        *(f"2016-12-01 0{hour}:00  given up: 12 readings (the spool was full)" for hour in (8, 7, 6, 5, 4, 3)),
+        "and windows before these: see window_dropped in the log",
+        "spool: 0 B of 2.0 MB, 108 readings dropped since the start",
+    ]
+
+
+def test_a_party_that_was_never_heard_of_is_not_called_well() -> None:
+    """Nothing is known of it yet."""
+    parties = [{"name": "party-1", "state": "ok", "silent_ms": 0}]
+    parties.append({"name": "party-2", "state": "not_heard", "silent_ms": None})
+    assert "parties: party-1 ok, party-2 not heard yet" in said(parties=parties)
 
 
 def test_a_sink_says_what_it_wrote_last_and_how_far_it_is_behind() -> None:
@@ -281,6 +321,13 @@ def test_pages_that_are_switched_off(trial: Trial, capsys: pytest.CaptureFixture
     """listen = "" is no address, and the error says so."""
     assert run("status", trial.directory / "sink.toml", "--http", "") == 3
     assert 'listen = ""' in capsys.readouterr().err
+
+
+def test_a_role_of_the_same_name_in_another_task_answers(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every task has its collector; what another one's waits for is no answer."""
+    with page({**PARTY, "role": "collector", "name": "collector", "task_id": TASK.id}) as listen:
+        assert run("status", trial.directory / "collector.toml", "--http", listen) == 3
+    assert f"works in another task: {TASK.id}" in capsys.readouterr().err
 
 
 def test_somebody_else_answers(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,7 @@ def test_the_collector_says_whom_it_waits_for() -> None:
     """It has no clock, so there is no time in its lines."""
     states = Log(TRIAL).manifests(0, 2).collector.status()
     lines = report(page(states, Recent(), now=START + HOUR, role="collector"), task=TRIAL.task, now=START + 2 * HOUR)
-    assert lines[0] == "2016-12-01 00:00  waits for party-2 to say what they hold"
+    assert lines[0] == "2016-12-01 00:00  waits for party-2 to say what it holds"
 
 
 def test_a_gateway_before_and_after_its_first_turn(tmp_path: Path) -> None:

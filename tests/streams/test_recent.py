@@ -48,10 +48,22 @@ def test_who_was_missing_and_has_not_been_heard_of_since_is_silent() -> None:
 def test_a_window_that_was_given_up_names_who_did_not_answer() -> None:
     """Whom the suppression names is silent; whom another suppression names need not be."""
     recent = Recent()
+    for name in NAMES:
+        recent.hear(name, START)
     recent.end(ended(0, parties=(), reason="party_missing", at_fault=NAMES[1:2]))
     assert states(recent) == ["ok", "silent", "ok"]
     recent.end(ended(1, parties=(), reason="window_over", at_fault=NAMES[:1]))
     assert states(recent) == ["ok", "silent", "ok"]
+
+
+def test_who_was_never_heard_of_is_not_well() -> None:
+    """Before its first record nothing is known of a party; a window that ended with it is as good as a record."""
+    recent = Recent()
+    assert states(recent, waited=NAMES[2:], own=NAMES[0]) == ["ok", "not_heard", "waited_for"]
+    recent.hear(NAMES[1], START)
+    assert states(recent, own=NAMES[0]) == ["ok", "ok", "not_heard"]
+    recent.end(ended(0))
+    assert states(recent) == ["ok", "ok", "ok"]
 
 
 def test_the_documents_are_json_and_say_since_when() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.vectors.bad import aggregates_bad, batches_bad, controls_bad
 from tests.vectors.good import Vectors, aggregates, agreed, batches, contributions, controls, quantise, sharing, windows
+from tests.vectors.joint import joint
 from tests.vectors.playing import HERE, Encapsulations
 from tests.vectors.sets import sets
 
@@ -27,6 +28,7 @@ def every_file() -> Iterator[tuple[str, Vectors]]:
     yield "sets.json", sets()
     yield "aggregate.json", aggregates()
     yield "aggregate_bad.json", aggregates_bad()
+    yield "joint.json", joint()
     yield "encapsulations.json", kept.used
 
 

@@ -1,0 +1,126 @@
+"""Fixed point on replicated shares: truncation that is exact or one unit too high, always; and the way into large
+fields.
+
+Local truncation of the shares would be wildly wrong with probability 1/4 on three components (a carry
+of 2^64 lost), so it is not offered. Here x is masked by r whose bits are shared, and opened (Escudero et al.,
+"Improved primitives for MPC over mixed arithmetic-binary circuits", CRYPTO 2020). With x in [0, 2^63), c = x + r mod
+2^64:
+
+    x + r leaves 2^64 just where r has its top bit and c has not      (x lacks it)
+    floor(x / 2^f) = floor(c / 2^f) - floor(r / 2^f) + 2^(64-f) [wrapped] - [c mod 2^f < r mod 2^f]
+
+and leaving out the last term makes the result one too high at times, and never anything else. c is uniform: it says
+nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpc_ops.joint.base import plus
+from mpc_ops.joint.gates import carries, from_bit, majority, words_of
+from mpc_ops.joint.replicated import PARTIES, Replicated
+from mpc_ops.rings import Z64, Bits, PrimeField, Ring
+from mpc_ops.rounds import Array, Interactive
+
+TRUNCATION_BITS = 62
+STATISTICAL_BITS = 40
+"""A mask longer than what it hides by so many bits shows it with probability 2^-40."""
+
+_ONE = np.uint64(1)
+_TOP = np.uint64(63)
+
+
+def truncate(side: Replicated, x: Array, shift: int) -> Interactive[Array]:
+    """floor(x / 2^shift) or one more, for signed x in [-2^62, 2^62), over Z/2^64. Rounds: 3, 1032 bytes for each.
+
+    Raises ValueError for a shift that is not 0 to 62.
+    """
+    if side.ring is not Z64:
+        raise TypeError(f"these are shares over {side.ring.name}, not over {Z64.name}")
+    if not 0 <= shift <= TRUNCATION_BITS:
+        raise ValueError(f"a shift by {shift} is not one by 0 to {TRUNCATION_BITS}")
+    if shift == 0:
+        return x
+    ring, shape = side.ring, x.shape[1:]
+    bits = side.over(Bits(1)).random((*shape, 64))
+    shares = yield from from_bit(side, bits, ring)
+    weights = ring.element([1 << place for place in range(64)])
+    mask = ring.total(ring.mul(shares, weights), -1)
+    mask_high = ring.total(ring.mul(shares[..., shift:], weights[: 64 - shift]), -1)
+    offset = np.full(shape, 1 << TRUNCATION_BITS, dtype=np.uint64)
+    opened = yield from side.open(plus(side, ring.add(x, mask), offset))
+    wrapped = ring.mul(shares[..., 63], ring.mul(_ONE - (opened >> _TOP), ring.element(1 << (64 - shift))))
+    known = (opened >> np.uint64(shift)) - np.uint64(1 << (TRUNCATION_BITS - shift))
+    return plus(side, ring.sub(wrapped, mask_high), known)
+
+
+def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Array]:
+    """floor(x / 2^shift) or one more over a large field, for x in [-2^bits, 2^bits). Rounds: 3; can be checked.
+
+    The mask is statistical above, and its `shift` low bits are shared bits. Raises ValueError where field or range
+    are too small.
+    """
+    if not 0 <= shift <= bits:
+        raise ValueError(f"a shift by {shift} is not one by 0 to {bits}")
+    _fits(side.ring, bits)
+    ring, shape = side.ring, x.shape[1:]
+    if shift == 0:
+        return x
+    shares = yield from from_bit(side, side.over(Bits(1)).random((*shape, shift)), ring)
+    low = ring.total(ring.mul(shares, ring.element([1 << place for place in range(shift)])), -1)
+    result = yield from _opened_high(side, x, low, shift, bits)
+    return result
+
+
+def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Array]:
+    """x / 2^shift over a large field, between one below its floor and two above. Rounds: 1.
+
+    x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
+    alone is longer than x by 40 bits. Raises ValueError where the field is too small.
+    """
+    _fits(side.ring, bits)
+    low = _bounded(side, x.shape[1:], shift)
+    result = yield from _opened_high(side, x, low, shift, bits)
+    return plus(side, result, np.broadcast_to(side.ring.element(-1), x.shape[1:]))
+
+
+def _fits(ring: Ring, bits: int) -> None:
+    if not isinstance(ring, PrimeField) or bits + STATISTICAL_BITS + 3 >= ring.bits:
+        raise ValueError(f"{bits} bits and their mask do not fit {ring.name}")
+
+
+def _opened_high(side: Replicated, x: Array, low: Array, shift: int, bits: int) -> Interactive[Array]:
+    """floor((x + low) / 2^shift): x is opened under a mask of `low` and of random higher bits. Rounds: 1."""
+    ring, shape = side.ring, x.shape[1:]
+    high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
+    offset = np.broadcast_to(ring.element(1 << bits), shape)
+    masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
+    opened = yield from side.open(plus(side, masked, offset))
+    known = ring.element((opened >> shift) - (1 << (bits - shift)))
+    return plus(side, ring.sub(side.zero(shape), high), known)
+
+
+def _bounded(side: Replicated, shape: tuple[int, ...], bits: int) -> Array:
+    """A shared number that is the sum, as an integer, of three components of so many bits."""
+    drawn = side.random(shape)
+    return np.asarray(drawn & ((1 << bits) - 1), dtype=object)
+
+
+def lift(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    """From signed x over Z/2^64 to the same number over another ring. Rounds: 10.
+
+    With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
+    three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
+    follows.
+    """
+    y = plus(side, x, np.full(x.shape[1:], _ONE << _TOP, dtype=np.uint64))
+    over = side.over(ring)
+    components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]
+    first, second, third = words_of(side, y)
+    both = yield from majority(side, first, second, third)
+    carry = yield from carries(side, y, both << _ONE)
+    wraps = yield from from_bit(side, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
+    total = ring.add(ring.add(components[0], components[1]), components[2])
+    total = ring.sub(total, ring.mul(ring.add(wraps[:, 0], wraps[:, 1]), ring.element(1 << 64)))
+    return plus(over, total, np.broadcast_to(ring.element(-(1 << 63)), x.shape[1:]))

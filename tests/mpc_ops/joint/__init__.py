@@ -1,0 +1,1 @@
+"""Joint computation, against numpy and Python integers."""

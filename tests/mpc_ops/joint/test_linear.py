@@ -1,0 +1,148 @@
+"""Linear systems, least squares and ridge, against Fractions and numpy."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mpc_ops.joint.linear import SingularError, System, least_squares, normal_equations, solve
+from mpc_ops.joint.quotients import QuotientError
+from mpc_ops.rings import F521
+from mpc_ops.rounds import Interactive
+from tests.mpc_ops.joint.common import Replicated3
+
+
+def rational(matrix: Any, right: Any) -> list[Fraction]:
+    """Gauss and Jordan, over the rationals."""
+    rows = [[Fraction(int(v)) for v in row] + [Fraction(int(b))] for row, b in zip(matrix, right, strict=True)]
+    for column in range(len(rows)):
+        pivot = next(row for row in range(column, len(rows)) if rows[row][column])
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        rows[column] = [value / rows[column][column] for value in rows[column]]
+        for row in range(len(rows)):
+            if row != column:
+                rows[row] = [a - rows[row][column] * b for a, b in zip(rows[row], rows[column], strict=True)]
+    return [row[-1] for row in rows]
+
+
+def rounded(values: list[Fraction], scale: int) -> list[int]:
+    return [floor(value * scale + Fraction(1, 2)) for value in values]
+
+
+def solved(matrix: Any, right: Any, system: System) -> tuple[list[int], int]:
+    field = system.field
+
+    def program(side: Any, a: Any, b: Any) -> Interactive[Any]:
+        return solve(side, a, b, system)
+
+    result = Replicated3(field).run(program, field.element(matrix.astype(object)), field.element(right.astype(object)))
+    return field.signed(Replicated3(field).reveal(result.results)), result.rounds
+
+
+@pytest.mark.parametrize(("size", "bits"), [(1, 20), (2, 3), (3, 30), (5, 20), (16, 20)])
+def test_systems_are_solved_exactly(size: int, bits: int) -> None:
+    """The rational solution, rounded to the declared scale, to the last unit."""
+    random = np.random.default_rng(size)
+    largest = (1 << bits) - 1
+    system = System(size=size, matrix=largest, right=largest, scale=1000)
+    matrix = random.integers(-largest, largest + 1, (size, size))
+    right = random.integers(-largest, largest + 1, size)
+    got, rounds = solved(matrix, right, system)
+    assert got == rounded(rational(matrix, right), 1000)
+    assert rounds == system.rounds
+
+
+def test_a_system_of_16_takes_59_rounds() -> None:
+    """And 521 bits, at 20 bits an entry."""
+    system = System(size=16, matrix=(1 << 20) - 1, right=(1 << 20) - 1, scale=1000)
+    assert (system.field, system.rounds) == (F521, 59)
+
+
+def test_the_three_equations_of_the_documents() -> None:
+    """2x + 3y = 8, 4x - y = 1, 6x + 2y = 10: no exact solution, so least squares; as numpy's, to six decimals."""
+    x, y = np.array([[2, 3], [4, -1], [6, 2]]), np.array([8, 1, 10])
+    system = normal_equations(rows=3, columns=2, matrix=6, right=10, scale=10**6)
+    field = system.field
+
+    def program(side: Any, a: Any, b: Any) -> Interactive[Any]:
+        return least_squares(side, a, b, system)
+
+    result = Replicated3(field).run(program, field.element(x.astype(object)), field.element(y.astype(object)))
+    got = field.signed(Replicated3(field).reveal(result.results))
+    assert got == rounded(rational(x.T @ x, x.T @ y), 10**6)
+    assert np.allclose(np.array(got) / 10**6, np.linalg.lstsq(x, y)[0], atol=1e-6)
+
+
+def test_ridge() -> None:
+    """A ridge makes a singular system solvable."""
+    x, y = np.array([[1, 2], [2, 4], [3, 6]]), np.array([1, 2, 4])
+    system = normal_equations(rows=3, columns=2, matrix=6, right=4, scale=10**4, ridge=5)
+    field = system.field
+
+    def program(side: Any, a: Any, b: Any) -> Interactive[Any]:
+        return least_squares(side, a, b, system, ridge=5)
+
+    result = Replicated3(field).run(program, field.element(x.astype(object)), field.element(y.astype(object)))
+    expected = rounded(rational(x.T @ x + 5 * np.eye(2, dtype=int), x.T @ y), 10**4)
+    assert field.signed(Replicated3(field).reveal(result.results)) == expected
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rank"), [([[1, 2], [2, 4]], 1), ([[0, 0], [0, 0]], 0), ([[1, 2, 3], [4, 5, 6], [7, 8, 9]], 2)]
+)
+def test_a_singular_system_is_said_to_be_one(matrix: Any, rank: int) -> None:
+    """With its rank, and no solution."""
+    system = System(size=len(matrix), matrix=9, right=9, scale=10)
+    with pytest.raises(SingularError) as caught:
+        solved(np.array(matrix), np.arange(len(matrix)), system)
+    assert (caught.value.rank, caught.value.size) == (rank, len(matrix))
+
+
+def test_a_solution_that_is_too_large_is_refused() -> None:
+    """1 / 10^-15 at a scale of 1,000 has more than 50 bits."""
+    system = System(size=1, matrix=10, right=10**15, scale=1000)
+    with pytest.raises(QuotientError):
+        solved(np.array([[1]]), np.array([10**15]), system)
+
+
+def test_shapes_and_fields_that_do_not_fit_are_errors() -> None:
+    """A system of another size, and one that no field holds."""
+    with pytest.raises(ValueError, match="is 3 x 3"):
+        solved(np.ones((2, 2)).astype(int), np.ones(2).astype(int), System(size=3, matrix=9, right=9, scale=1))
+    with pytest.raises(ValueError, match="need more"):
+        System(size=64, matrix=1 << 30, right=1, scale=1)
+    with pytest.raises(ValueError, match="at least 1"):
+        System(size=0, matrix=1, right=1, scale=1)
+
+
+def test_the_opened_matrix_hides_the_kernel() -> None:
+    """Of two singular matrices with other kernels and images, the opened matrices' kernels are random alike.
+
+    The kernel of a 2 x 2 matrix is a line (1, s); its slope has random top bits for both.
+    """
+    system = System(size=2, matrix=9, right=9, scale=1)
+    field = system.field
+    for matrix in ([[1, 2], [2, 4]], [[3, 0], [0, 0]]):
+        tops = []
+        for attempt in range(40):
+            messages: dict[tuple[int, int], bytes] = {}
+
+            def observe(number: int, sender: int, receiver: int, message: bytes) -> None:
+                messages[number, sender] = message[16:]  # noqa: B023
+
+            def program(side: Any, a: Any) -> Interactive[Any]:
+                return solve(side, a, a[..., 0], system)
+
+            with pytest.raises(SingularError):
+                Replicated3(field).run(
+                    program, field.element(np.array(matrix, dtype=object)), observe=observe, seed=bytes([attempt])
+                )
+            width = field.size(4)
+            opened = sum(field.decode(messages[3, sender][:width], (2, 2)) for sender in range(3)) % field.order
+            slope = -int(opened[0, 0]) * pow(int(opened[0, 1]), -1, field.order) % field.order
+            tops.append(slope >> (field.bits - 3))
+        assert len(set(tops)) >= 5
