@@ -7,6 +7,7 @@ scheme says which party holds which components. Party numbers are indices into t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 
@@ -72,6 +73,7 @@ class _Assignment:
         return tuple(party for party, held in enumerate(self.held) if component in held)
 
 
+@cache  # immutable, and asked for by everybody
 def scheme(name: str, parties: int) -> Scheme:
     """The scheme of a task.
 

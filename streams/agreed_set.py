@@ -38,6 +38,9 @@ def choose(manifests: Mapping[int, Manifest], *, enough: int, organisation: Mapp
     gateways, then the lowest numbers.
     """
     refused = {fault.gateway for manifest in manifests.values() for fault in manifest.faults}
+    first = next(iter(manifests.values())).entries
+    if not refused and all(manifest.entries == first for manifest in manifests.values()):
+        return Choice(entries=tuple(sorted(set(first))), parties=tuple(sorted(manifests)), lacking=(), refusing=())
     told = {party: set(manifest.entries) for party, manifest in sorted(manifests.items())}
     alone = _alone(told)
     lacking = tuple((party, gateway) for party, gateway in alone if gateway not in refused)

@@ -183,6 +183,8 @@ class Agreement:
         whoever starts to read there moves Q at the same places of the log as who has read all of it. None: Q has not
         moved yet, and all is needed.
         """
+        if len(self._claims) < self.rules.floor_by:
+            return None
         ahead = [claim.offset for claim in self._claims.values() if claim.floor > self.over]
         at_it = sorted((claim.offset for claim in self._claims.values() if claim.floor == self.over), reverse=True)
         needed = ahead + at_it[: max(0, self.rules.floor_by - len(ahead))]
@@ -269,7 +271,9 @@ class Agreement:
 
     def _claim(self, party: int, floor: int, offset: int, at: int) -> None:
         claim = self._claims.get(party)
-        if claim is not None and floor < claim.floor:
+        if claim is not None and floor <= claim.floor:
+            if floor == claim.floor:
+                claim.offset = offset  # where it stands, and no window ends by it
             return
         self._claims[party] = _Claim(floor, offset)
         floors = sorted((known.floor for known in self._claims.values()), reverse=True)

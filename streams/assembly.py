@@ -178,7 +178,7 @@ class Assembly:
             self._blame(gateway, "unknown_cell")
             return
         part = CellSums(cells=np.array(numbers, dtype=np.intp), rows=batch.rows, sums=batch.sums)
-        segment.sums = add_up([part] if segment.sums is None else [segment.sums, part])
+        segment.sums = part if segment.sums is None else add_up([segment.sums, part])
         if (segment.sums.rows > self._max_rows).any():
             self._blame(gateway, "too_many_rows")
             return
@@ -197,7 +197,7 @@ class Assembly:
             # Another device uses the key, or the gateway has lost its state: these readings would be missing.
             self._blame(gateway, "two_seals")
             return
-        parts = [nothing(self._held)]
+        parts = []
         for named in seal.segments:
             segment = gateway.segments.get(named.epoch)
             if segment is None or len(segment.cores) < named.batches:
@@ -210,7 +210,7 @@ class Assembly:
                 return
             if segment.sums is not None:
                 parts.append(segment.sums)
-        whole = add_up(parts)
+        whole = add_up(parts) if parts else nothing(self._held)
         if (whole.rows > self._max_rows).any():
             self._blame(gateway, "too_many_rows")
             return

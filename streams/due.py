@@ -26,6 +26,7 @@ class DueWindows:
         self.roster = roster
         self.partition = partition
         earliest = max(task.valid_from, roster.effective_from)
+        self._known = lru_cache(maxsize=4_096)(self._has)  # asked for every record of a window
         self.first = start_of(earliest + task.window.size - 1, task.window.size, task.window.utc_offset)
 
     def __contains__(self, window: int) -> bool:
@@ -33,6 +34,9 @@ class DueWindows:
 
         A window's records in another partition would have another order: they are no records.
         """
+        return self._known(window)
+
+    def _has(self, window: int) -> bool:
         return window >= self.first and self.task.has_window(window) and self._here(window)
 
     def starting(self, at: int, until: int) -> Iterator[int]:

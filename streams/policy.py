@@ -32,8 +32,12 @@ def set_verdict(task: Task, roster: Roster, gateways: Iterable[str]) -> str | No
         return "no_readings"
     all_of_them = {gateway.organisation for gateway in roster.gateways.values()}
     present = {roster.gateways[name].organisation for name in here}
-    allowed = ceil(Fraction(task.policy.max_absent) * len(all_of_them))
-    return "too_many_absent" if len(all_of_them - present) > allowed else None
+    absent = len(all_of_them - present)
+    return "too_many_absent" if absent and absent > _may_be_absent(task, len(all_of_them)) else None
+
+
+def _may_be_absent(task: Task, organisations: int) -> int:
+    return ceil(Fraction(task.policy.max_absent) * organisations)
 
 
 def agreement_of(task: Task, roster: Roster, *, first: int) -> Agreement:
@@ -72,22 +76,22 @@ def judge(
     for has in spoke.values():
         organisations += has
     policy = task.policy
-    reasons = np.select(
-        [
-            counts == 0,
-            organisations < policy.min_organisations,
-            gateways < policy.gateways,
-            counts < policy.readings,
-            counts > task.limits.max_rows * task.limits.max_gateways,
-        ],
-        ["no_readings", "too_few_organisations", "too_few_gateways", "too_few_readings", "overflow"],
-        default="",
-    )
-    released = np.flatnonzero(reasons == "").astype(np.int64)
+    reasons = {
+        "no_readings": counts == 0,
+        "too_few_organisations": organisations < policy.min_organisations,
+        "too_few_gateways": gateways < policy.gateways,
+        "too_few_readings": counts < policy.readings,
+        "overflow": counts > task.limits.max_rows * task.limits.max_gateways,
+    }
+    hidden = np.logical_or.reduce(tuple(reasons.values()))
+    released = np.flatnonzero(~hidden).astype(np.int64)
     return SharePayload(
         released=released,
         counts=counts[released],
         sums=sums[:, released],
-        suppressed=tuple((int(cell), str(reasons[cell])) for cell in np.flatnonzero(reasons != "")),
+        suppressed=tuple(
+            (cell, next(reason for reason, holds in reasons.items() if holds[cell]))
+            for cell in np.flatnonzero(hidden).tolist()
+        ),
         notes=tuple((name, notes[name]) for name in sorted(notes) if notes[name]),
     )

@@ -35,6 +35,10 @@ PATIENCE: Final = 5_000
 """A log that grows is never read to its end for long: only being behind for so many ms on end is an interruption."""
 
 
+_NOTHING: Final = Ballot()
+"""What the log says of a window of which it says nothing. Only read."""
+
+
 @dataclass(slots=True)
 class _Open:
     """A window that this root works on. `heard`: Kafka's time of its first record.
@@ -226,7 +230,9 @@ class Root:
 
     def _advance(self, now: int) -> list[int]:
         """Open the windows that are due, in order; return the newly opened ones."""
-        new = []
+        new: list[int] = []
+        if self._next > self._known:
+            return new  # the usual case
         for window in self.due.starting(self._next, self._known + 1):
             if len(self._open) >= MOST_DUE:
                 break
@@ -281,7 +287,7 @@ class Root:
 
     def _about(self, window: int, now: int) -> Iterator[ControlRecord]:
         state = self._open[window]
-        ballot = self.agreement.ballot(window) or Ballot()
+        ballot = self.agreement.ballot(window) or _NOTHING
         if ballot.terminal is not None:
             self._ended(window, ballot.terminal)
             del self._open[window]
@@ -296,7 +302,8 @@ class Root:
             if state.decided is None:
                 state.decided = now
             yield from self._about_shares(window, state, ballot, ballot.agreed)
-        yield from self._endings(window, state, ballot, now)
+        if self._calm is not None:
+            yield from self._endings(window, state, ballot, now)
 
     def _about_manifests(self, window: int, state: _Open, ballot: Ballot) -> Iterator[ControlRecord]:
         if self.party in ballot.manifests or ("manifest", 0) in state.wrote:
@@ -341,7 +348,7 @@ class Root:
     def _endings(self, window: int, state: _Open, ballot: Ballot, now: int) -> Iterator[ControlRecord]:
         """End a wait that has become too long, as soon as the log is such that ending it means something."""
         phase = ballot.phase
-        if self._calm is None or now < self._phase_deadline(window, state, phase):
+        if now < self._phase_deadline(window, state, phase):
             return
         rules = self.agreement.rules
         there: Mapping[int, object] = ballot.manifests if phase == MANIFESTS else ballot.shares

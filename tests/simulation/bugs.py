@@ -253,12 +253,14 @@ class Eager(Collector):
 
 
 BUGS: Mapping[str, Bug] = {
-    "acknowledged before the commit": Bug(parts=Parts(device=AcknowledgesFirst), kinds=("small", "wall")),
-    "sequence numbers forgotten at a restart": Bug(parts=Parts(gateway=ForgetsNumbers), kinds=("small",)),
-    "fingerprints forgotten at a restart": Bug(parts=Parts(gateway=ForgetsFingerprints), kinds=("small",)),
+    "acknowledged before the commit": Bug(parts=Parts(device=AcknowledgesFirst), kinds=("edge", "wall")),
+    "sequence numbers forgotten at a restart": Bug(parts=Parts(gateway=ForgetsNumbers), kinds=("edge",)),
+    "fingerprints forgotten at a restart": Bug(parts=Parts(gateway=ForgetsFingerprints), kinds=("edge",)),
     "receipts forgotten at a restart": Bug(parts=Parts(gateway=ForgetsReceipts), kinds=("untimed",)),
-    "newest records sent first": Bug(parts=Parts(device=SendsTheNewestFirst), kinds=("small",)),
-    "records deleted before Kafka has them": Bug(parts=Parts(device=DeletesBeforeConfirmation), kinds=("small",)),
+    "newest records sent first": Bug(parts=Parts(device=SendsTheNewestFirst), kinds=("edge",)),
+    "records deleted before Kafka has them": Bug(
+        parts=Parts(device=DeletesBeforeConfirmation), kinds=("edge", "whole")
+    ),
     "union in place of intersection": Bug(parts=_everywhere(Union), kinds=("small", "liar")),
     "a second manifest replaces the first": Bug(parts=_everywhere(LastManifest), kinds=("liar",)),
     "one party's close is enough": Bug(parts=_everywhere(OneClose), kinds=("liar", "two-windows")),

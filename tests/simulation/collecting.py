@@ -55,6 +55,10 @@ class CollectorWorker(Writer):
     def run_on(self) -> bool:
         """Do all that can be done now."""
         moved = False
-        while self.send(-1) | self.read(-1):
+        while self.outbox or self.place < len(self._log.records) or not self.collector.live:
+            if not self.send(-1) | self.read(-1):
+                break
             moved = True
-        return moved | self.commit()
+        if moved:
+            self.commit()
+        return moved

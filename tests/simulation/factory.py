@@ -23,6 +23,9 @@ from streams.root import Root
 from tests.simulation.setting import Setting
 from tests.trial import HOUR
 
+Shared = tuple[str, int, tuple[int, ...]]
+"""A contribution's gateway, window and readings."""
+
 
 class Ledger:
     """What gateways have shared: the oracle's knowledge of what a contribution must add up to."""
@@ -30,8 +33,8 @@ class Ledger:
     def __init__(self) -> None:
         self.batches: dict[bytes, tuple[int, ...]] = {}
         """Hash of a core -> its readings."""
-        self.contributions: dict[bytes, tuple[str, int, tuple[int, ...]]] = {}
-        """Id -> gateway, window, readings."""
+        self.contributions: dict[bytes, Shared] = {}
+        """By id."""
 
     def sealed(self, name: str, window: int, contribution: bytes, cores: bytes, *, cold: bool) -> None:
         """Remember a seal over batches."""

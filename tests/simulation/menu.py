@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from itertools import accumulate
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.simulation.setting import Kind, Setting
-from tests.simulation.world import Action
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Action
 
 HABITS = 64
 """Sets of rates for each kind; a schedule draws one of them."""
+
+HISTORIES = 64
+"""Histories of gateways that are made of each kind; the first is the one in which nothing goes wrong."""
 
 
 class Habit(NamedTuple):
@@ -20,12 +25,16 @@ class Habit(NamedTuple):
     rates: list[float]
 
 
-def menu(kind: Kind) -> list[tuple[float, Action]]:
-    """All steps of a kind, each with its weight."""
+def menu(kind: Kind, *, edge: bool = False) -> list[tuple[float, Action]]:
+    """All steps of a kind, each with its weight; those around its gateways only (`edge`)."""
     lanes = range(kind.partitions)
     found: list[tuple[float, Action]] = []
+    edge = edge or kind.plays == "edge"
     for number in range(kind.gateways + ("disks" in kind.faults)):
-        found += _gateway(kind, number)
+        found += _gateway(kind, number) if edge or kind.plays == "all" else _history(kind, number)
+    found += _around(kind)
+    if edge:
+        return found
     for party in range(kind.parties):
         found += _party(kind, party)
         for lane in lanes:
@@ -36,13 +45,29 @@ def menu(kind: Kind) -> list[tuple[float, Action]]:
         found += [(0.1, ("kafka: takes a record of nobody", lane))]
         if "retention" in kind.faults:
             found += [(0.6, ("kafka: expires control", lane))]
-    found += [(0.15, ("kafka: goes",)), (0.7, ("kafka: comes",))]
-    often = 3.0 if kind.seals_by == "wall" else 1.0
-    found += [(often, ("time: passes", 20)), (often, ("time: passes", 40))]
-    found += [(0.05, ("time: passes", 320))]
     if kind.liar is not None:
         found += _liar(kind)
     return found
+
+
+def _around(kind: Kind) -> list[tuple[float, Action]]:
+    often = {"wall": 3.0, "event": 1.0}[kind.seals_by] + (kind.plays == "agreement")
+    return [
+        (0.3 if kind.plays == "agreement" else 0.15, ("kafka: goes",)),
+        (0.7, ("kafka: comes",)),
+        (often, ("time: passes", 20)),
+        (often, ("time: passes", 40)),
+        (0.05, ("time: passes", 320)),
+    ]
+
+
+def _history(kind: Kind, number: int) -> list[tuple[float, Action]]:
+    return [
+        (4 * rate / kind.partitions, ("gateway: shares", number, party, lane, times))
+        for party in range(kind.parties)
+        for lane in range(kind.partitions)
+        for times, rate in ((1, 1.0), (-1, 1.0))
+    ]
 
 
 def _gateway(kind: Kind, number: int) -> list[tuple[float, Action]]:
@@ -166,28 +191,30 @@ def _liar(kind: Kind) -> list[tuple[float, Action]]:
     return found
 
 
-def habit(setting: Setting, number: int) -> Habit:
+def habit(setting: Setting, number: int, *, edge: bool) -> Habit:
     """Every kind of step has its own rate in a habit, and everybody's part of it as well."""
-    known = setting.menus.get(number)
+    known = setting.menus.get((number, edge))
     if known is None:
         rng = Random(number)
         rates: dict[str, float] = {}
         actions, weights = [], []
-        for weight, action in menu(setting.kind):
+        for weight, action in menu(setting.kind, edge=edge):
             spread = 1.0 if weight >= 1.5 else 3.0
             rate = rates.setdefault(action[0], 2 ** rng.uniform(-spread, spread))
             actions.append(action)
             weights.append(weight * rate * 2 ** rng.uniform(-1.5, 1.5))
-        known = setting.menus[number] = Habit(actions, list(accumulate(weights)))
+        known = setting.menus[number, edge] = Habit(actions, list(accumulate(weights)))
     assert isinstance(known, Habit)
     return known
 
 
-def choose(setting: Setting, rng: Random) -> list[Action]:
+def choose(setting: Setting, rng: Random, *, edge: bool = False) -> list[Action]:
     """Draw a schedule: three times as many steps as will be possible, in bursts in which somebody is silent."""
-    mine = habit(setting, rng.randrange(HABITS))
+    mine = habit(setting, rng.randrange(HABITS), edge=edge)
     steps = rng.choices(mine.actions, cum_weights=mine.rates, k=3 * setting.kind.steps)
     found: list[Action] = []
+    if setting.kind.plays == "agreement" and not edge:
+        found += [("gateway: has a history", who, rng.randrange(HISTORIES)) for who in range(setting.kind.gateways)]
     for start in range(0, len(steps), 30):
         mute = rng.choice((None, None, "gateway", "leaf", "root", "collector")), rng.randrange(3)
         burst = steps[start : start + 30]

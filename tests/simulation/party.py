@@ -71,6 +71,8 @@ class LeafWorker:
 
     def run_on(self) -> bool:
         """Do all that can be done now."""
+        if self.place >= len(self._log.records) and self._marked >= self.place:
+            return False
         return self.read(-1) | self.mark() | self.commit()
 
 
@@ -132,26 +134,25 @@ class RootWorker(Writer):
 
     def read_contributions(self, times: int = 1) -> bool:
         """Take contributions."""
-        records = self._contributions.records
-        if self.outbox or not self.world.kafka or self.at_contributions >= len(records):
+        records, first = self._contributions.records, self.at_contributions
+        if self.outbox or not self.world.kafka or first >= len(records):
             return False
-        while times and not self.outbox and self.at_contributions < len(records):
-            times -= 1
-            offset = self.at_contributions
+        for offset in range(first, len(records) if times < 0 else min(first + times, len(records))):
             self.at_contributions = offset + 1
             window, record, at = records[offset]
-            self._take(self.root.contribution(window, record, offset=offset, at=at, now=self._hear(at)))
+            outputs = self.root.contribution(window, record, offset=offset, at=at, now=self._hear(at))
+            if outputs:
+                self._take(outputs)
+                break
         return True
 
     def read_control(self, times: int = 1) -> bool:
         """Take records of control."""
-        records = self._control.records
-        if self.outbox or not self.world.kafka or self.at_control >= len(records):
+        records, first = self._control.records, self.at_control
+        if self.outbox or not self.world.kafka or first >= len(records):
             return False
         root = self.root
-        while times and not self.outbox and self.at_control < len(records):
-            times -= 1
-            offset = self.at_control
+        for offset in range(first, len(records) if times < 0 else min(first + times, len(records))):
             self.at_control = offset + 1
             record, at = records[offset]
             self._take(root.control(record, offset=offset, at=at, now=self._hear(at)))
@@ -159,6 +160,8 @@ class RootWorker(Writer):
                 ballot = root.agreement.windows.get(record.window)
                 if ballot is not None and ballot.agreed is not None:
                     self.world.oracle.decided(self.party, self.partition, record.window, ballot.agreed)
+            if self.outbox:
+                break
         return True
 
     def tick(self, mode: int = 0) -> bool:
@@ -208,7 +211,13 @@ class RootWorker(Writer):
 
     def run_on(self) -> bool:
         """Do all that can be done now."""
+        contributions, control = self._contributions.records, self._control.records
         moved = False
-        while self.send(-1) | self.read_contributions(-1) | self.read_control(-1):
+        while self.outbox or self.at_contributions < len(contributions) or self.at_control < len(control):
+            self.send(-1)
+            self.read_contributions(-1)
+            self.read_control(-1)
             moved = True
-        return moved | self.commit()
+        if moved:
+            self.commit()
+        return moved

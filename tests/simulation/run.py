@@ -10,6 +10,7 @@ from random import Random
 from tests.simulation.menu import choose
 from tests.simulation.oracle import Violation
 from tests.simulation.setting import KINDS, setting_of
+from tests.simulation.steps import STEPS
 from tests.simulation.world import PRODUCTION, Action, Parts, World
 
 _NAMES = tuple(KINDS)
@@ -48,7 +49,7 @@ def run(kind: str, actions: Sequence[Action], parts: Parts = PRODUCTION) -> Run:
     try:
         for action in actions:
             trace.append(action)
-            if not world.act(action):
+            if not STEPS[action[0]](world, *action[1:]):
                 trace.pop()
             elif len(trace) >= limit:
                 break

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from ingest.config import BatchSection, ClockSection, GatewayFile
 from ingest.decode import Decoders, SourceDecoder
@@ -17,6 +18,9 @@ from protocol.roster import Cell
 from protocol.topics import partition_of_segment, partition_of_window
 from runtime.files import loads
 from tests.trial import HOUR, START, Trial, make_trial
+
+if TYPE_CHECKING:
+    from tests.simulation.histories import History
 
 MINUTE = 60_000
 DAY = 24 * HOUR
@@ -57,6 +61,8 @@ class Kind:
     """One configuration. `faults` names what its adversary may do beyond delays, repetitions and crashes.
 
     `share`: its part of all schedules. `down`: a party that never comes; `liar`: one whose key an enemy has as well.
+    `plays`: with whom the adversary plays. "agreement": gateways have histories, made beforehand by the same code
+    (`tests.simulation.histories`); "edge": with gateways only, and the agreement runs once at the end.
     """
 
     name: str
@@ -72,6 +78,7 @@ class Kind:
     unverified: str = "release"
     down: int | None = None
     liar: int | None = None
+    plays: Literal["all", "agreement", "edge"] = "all"
     faults: frozenset[str] = frozenset()
     steps: int = 70
 
@@ -79,28 +86,37 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind(name="small", share=30),
-        Kind(name="two-windows", share=14, windows=2, partitions=2, steps=100),
-        Kind(name="wall", share=10, windows=2, seals_by="wall", faults=frozenset({"clocks"}), steps=100),
-        Kind(name="untimed", share=5, windows=2, seals_by="wall", timed=False, faults=frozenset({"clocks"}), steps=100),
-        Kind(name="additive", share=8, scheme="additive", parties=2, windows=2, steps=80),
-        Kind(name="additive-down", share=3, scheme="additive", parties=2, down=1, steps=60),
-        Kind(name="one-down", share=6, windows=2, down=2, steps=80),
-        Kind(name="wait", share=3, unverified="wait", steps=80),
-        Kind(name="liar", share=8, windows=2, liar=1, steps=90),
-        Kind(name="disks", share=8, windows=2, faults=frozenset({"disks"}), steps=100),
+        # the agreement, over histories of gateways
+        Kind(name="tiny", share=44, readings=1, plays="agreement", steps=30),
+        Kind(name="pair", share=34, scheme="additive", parties=2, readings=1, plays="agreement", steps=25),
+        Kind(name="small", share=4, plays="agreement"),
+        Kind(name="two-windows", share=3, windows=2, partitions=2, plays="agreement", steps=100),
+        Kind(name="additive", share=1.5, scheme="additive", parties=2, windows=2, plays="agreement", steps=80),
+        Kind(name="additive-down", share=1, scheme="additive", parties=2, down=1, plays="agreement", steps=60),
+        Kind(name="one-down", share=1.5, windows=2, down=2, plays="agreement", steps=80),
+        Kind(name="wait", share=1, unverified="wait", plays="agreement", steps=80),
+        Kind(name="liar", share=3, windows=2, liar=1, plays="agreement", steps=90),
+        Kind(name="retention", share=1.2, windows=3, faults=frozenset({"retention"}), plays="agreement", steps=140),
+        # gateways, and nobody else at work before the end
+        Kind(name="edge", share=2, plays="edge", steps=60),
+        # everybody at once
+        Kind(name="whole", share=1.5),
+        Kind(name="wall", share=1.5, windows=2, seals_by="wall", faults=frozenset({"clocks"}), steps=100),
+        Kind(
+            name="untimed", share=1, windows=2, seals_by="wall", timed=False, faults=frozenset({"clocks"}), steps=100
+        ),
+        Kind(name="disks", share=1.2, windows=2, faults=frozenset({"disks"}), steps=100),
         Kind(
             name="disks-wall",
-            share=3,
+            share=0.5,
             windows=3,
             seals_by="wall",
             faults=frozenset({"disks", "clocks"}),
             steps=140,
         ),
-        Kind(name="retention", share=5, windows=3, faults=frozenset({"retention"}), steps=140),
         Kind(
             name="large",
-            share=2,
+            share=0.12,
             gateways=3,
             windows=4,
             readings=3,
@@ -150,7 +166,8 @@ class Setting:
     sealed: dict[object, object] = field(default_factory=dict, repr=False)
     cores: dict[bytes, Core] = field(default_factory=dict, repr=False)
     opened: dict[object, object] = field(default_factory=dict, repr=False)
-    menus: dict[int, object] = field(default_factory=dict, repr=False)
+    menus: dict[object, object] = field(default_factory=dict, repr=False)
+    histories: dict[object, dict[str, History]] = field(default_factory=dict, repr=False)
 
     def forget(self) -> None:
         """Drop what is remembered when it has become too much; between two schedules only."""
@@ -158,6 +175,7 @@ class Setting:
             self.sealed.clear()
             self.cores.clear()
             self.opened.clear()
+            self.histories.clear()
 
     def number(self, window: int) -> int:
         """How people call a window."""

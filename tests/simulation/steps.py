@@ -34,6 +34,15 @@ def _worker(whose: str, what: str, **how: Any) -> Step:
     return step
 
 
+def _player(what: str) -> Step:
+    """A method of a gateway that follows its history."""
+
+    def step(world: World, number: int, *more: Any) -> bool:
+        return number < len(world.players) and bool(getattr(world.players[number], what)(*more))
+
+    return step
+
+
 def _collector(what: str, **how: Any) -> Step:
     def step(world: World, lane: int, slot: int, *more: Any) -> bool:
         worker = world.collector[lane][slot]
@@ -163,6 +172,8 @@ STEPS: dict[str, Step] = {
     "gateway: late message arrives": _device("push_held"),
     "gateway: sensor repeats itself": _device("push_again"),
     "gateway: nonsense arrives": _device("push_nonsense"),
+    "gateway: has a history": _player("begin"),
+    "gateway: shares": _player("share"),
     "gateway: receives": _device("deliver"),
     "gateway: stores": _device("store", hold=True),
     "gateway: ticks": _device("store", flush=False),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.simulation.bugs import BUGS
 from tests.simulation.campaign import campaign
 from tests.simulation.explain import explain
-from tests.simulation.menu import menu
+from tests.simulation.menu import HISTORIES, menu
 from tests.simulation.run import Run, draw, run, run_seed, shrink
 from tests.simulation.setting import KINDS
 from tests.simulation.world import PRODUCTION, Parts
@@ -35,8 +35,10 @@ def test_no_schedule_violates_anything() -> None:
 @given(data=st.data())
 def test_hypothesis_finds_no_schedule_either(kind: str, data: st.DataObject) -> None:
     """It chooses other schedules than the dice, and makes a failing one as short as it can."""
+    numbers = st.integers(0, HISTORIES - 1)
+    histories = [("gateway: has a history", who, data.draw(numbers)) for who in range(KINDS[kind].gateways)]
     actions = data.draw(st.lists(st.sampled_from([action for _, action in menu(KINDS[kind])]), max_size=60))
-    done = run(kind, actions)
+    done = run(kind, histories + actions)
     assert done.violation is None, explain(done)
 
 
@@ -95,3 +97,9 @@ def test_a_total_says_which_reading_is_lost_or_doubled() -> None:
     assert found.violation is not None
     assert found.violation.startswith("reading ")
     assert found.violation.endswith("is counted 2 times")
+
+
+def test_the_gateways_of_a_history_are_the_code_under_test() -> None:
+    """A bug in a gateway is found when its histories are made: the schedules that play them need not look again."""
+    bug = BUGS["fingerprints forgotten at a restart"]
+    assert failing(bug.parts, ("small",), bug.within) is not None

@@ -19,6 +19,7 @@ from streams.root import Root
 from tests.simulation.collecting import CollectorWorker
 from tests.simulation.device import Device
 from tests.simulation.factory import Ledger, leafs_of
+from tests.simulation.histories import Player
 from tests.simulation.oracle import Oracle
 from tests.simulation.party import LeafWorker, RootWorker
 from tests.simulation.setting import DEADLINE, GIVE_UP, LATENESS, MINUTE, Setting
@@ -59,7 +60,8 @@ class Log:
 class World:
     """One schedule's world."""
 
-    def __init__(self, setting: Setting, parts: Parts = PRODUCTION) -> None:
+    def __init__(self, setting: Setting, parts: Parts = PRODUCTION, *, live: bool = False) -> None:
+        """Make the world; `live`: with gateways at work, also where the kind has histories in their place."""
         kind, trial = setting.kind, setting.trial
         self.setting, self.parts, self.kind = setting, parts, kind
         self.party_names = trial.task.party_names
@@ -79,13 +81,19 @@ class World:
         self.leafs = leafs_of(setting)
         self.oracle = Oracle(self)
         self.offsets = [0] * len(self.party_names)
-        self.devices = [parts.device(self, name) for name in setting.names]
+        live = live or kind.plays != "agreement"
+        self.devices = [parts.device(self, name) for name in setting.names] if live else []
+        self.players = [] if live else [Player(self, name) for name in setting.names]
         self.up = [number != kind.down for number in range(len(self.party_names))]
         self.leaf: list[list[list[LeafWorker | None]]] = [[[None, None] for _ in numbers] for _ in self.party_names]
         self.root: list[list[list[RootWorker | None]]] = [[[None, None] for _ in numbers] for _ in self.party_names]
         for party in range(len(self.party_names)):
             self.assign(party)
         self.collector: list[list[CollectorWorker | None]] = [[CollectorWorker(self, q), None] for q in numbers]
+
+    def alone(self) -> World:
+        """Return another world with the same parts, and with gateways at work."""
+        return World(self.setting, self.parts, live=True)
 
     # -- Kafka ------------------------------------------------------------------------------------------------
 
@@ -132,6 +140,10 @@ class World:
         self.up[party] = True
         return self.assign(party)
 
+    def gateways(self) -> list[Device | Player]:
+        """All gateways: at work, or following a history."""
+        return [*self.devices, *self.players]
+
     def roots(self) -> Iterator[RootWorker]:
         """All roots that run, zombies too."""
         return (worker for lanes in self.root for slots in lanes for worker in slots if worker is not None)
@@ -149,10 +161,6 @@ class World:
 
     def finish(self) -> None:
         """Everybody but the one that is down for good comes back, clocks are right, and time passes until all ends."""
-        self.kafka = True
-        for device in self.devices[len(self.setting.names) :]:
-            device.die()
-        del self.devices[len(self.setting.names) :]
         for party in range(len(self.party_names)):
             self.offsets[party] = 0
             for leafs, roots in zip(self.leaf[party], self.root[party], strict=True):
@@ -160,7 +168,7 @@ class World:
             self.come(party)
         for slots in self.collector:
             slots[1] = None
-        self._finish_gateways()
+        self.finish_gateways()
         self.drain()
         if self.oracle.open_windows():
             for _ in range(5):
@@ -181,7 +189,12 @@ class World:
                     self.tick_all()
                     self.drain()
 
-    def _finish_gateways(self) -> None:
+    def finish_gateways(self) -> None:
+        """Clones die, clocks are right, and all that sensors have to say is shared and sealed."""
+        self.kafka = True
+        for device in self.devices[len(self.setting.names) :]:
+            device.die()
+        del self.devices[len(self.setting.names) :]
         last = self.setting.windows[-1] + HOUR + LATENESS + MINUTE
         for device in self.devices:
             device.jump(-device.offset // MINUTE)
@@ -197,8 +210,9 @@ class World:
             for device in self.devices:
                 device.run_on()
             self.pass_time(HOUR)
-        for device in self.devices:
-            device.run_on()
+        for gateway in self.gateways():
+            while gateway.run_on():
+                pass
 
     def _push_all(self) -> None:
         for device in self.devices:
@@ -214,8 +228,8 @@ class World:
         moved = True
         while moved:
             moved = False
-            for device in self.devices:
-                moved |= device.run_on()
+            for gateway in self.gateways():
+                moved |= gateway.run_on()
             for party in range(len(self.party_names)):
                 for leafs, roots in zip(self.leaf[party], self.root[party], strict=True):
                     if leafs[0] is not None:
