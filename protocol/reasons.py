@@ -55,6 +55,14 @@ REASONS: Final[Mapping[str, Reason]] = {
     "parties_disagree": Reason(
         cause="fault", short="parties disagree", sentence="The parties' totals contradict each other."
     ),
+    "singular_system": Reason(
+        cause="data",
+        short="no single solution",
+        sentence="The equations of the window have no solution, or many.",
+    ),
+    "out_of_range": Reason(
+        cause="data", short="out of range", sentence="A result is too large for its resolution: 2^50 steps or more."
+    ),
     "window_over": Reason(cause="fault", short="over", sentence="Nobody spoke of the window in time."),
 }
 

@@ -18,7 +18,8 @@ from pydantic import Field, model_validator
 from protocol.canonical import Json, canonical, decimal_text, tagged_hash
 from protocol.errors import ConfigError
 from protocol.identity import Fingerprint, Identity, Signature, format_fingerprint, format_identity
-from protocol.task import Key, Model, Name, Task
+from protocol.model import Key, Model, Name
+from protocol.task import Task
 from protocol.units import Time
 
 LARGEST_RESULT: Final = 900_000

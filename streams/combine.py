@@ -69,7 +69,7 @@ class Combiner:
         try:
             plaintext = self._open_share(share)
             held = len(self._scheme.held_by(share.party))
-            return SharePayload.decode(plaintext, cells=len(self._cells), held=held)
+            return SharePayload.decode(plaintext, due=range(len(self._cells)), held=held)
         except WireError:
             return None  # signed, and not what it has to be: this party is at fault
 
