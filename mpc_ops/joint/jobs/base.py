@@ -10,6 +10,9 @@ from mpc_ops.joint.replicated import Replicated
 from mpc_ops.rings import Ring
 from mpc_ops.rounds import Array, Interactive
 
+LARGEST = 1 << 63
+"""What a column's values must stay below, with either sign."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:

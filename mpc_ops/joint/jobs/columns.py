@@ -8,14 +8,12 @@ from typing import Literal
 from mpc_ops.joint import ordering
 from mpc_ops.joint.base import inner
 from mpc_ops.joint.comparing import less
-from mpc_ops.joint.jobs.base import Shared, bounded, checked, exactly
+from mpc_ops.joint.jobs.base import LARGEST, Shared, bounded, checked, exactly
 from mpc_ops.joint.polynomials import evaluate
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.rounding import lift
 from mpc_ops.rings import F127, Z64, Bits, Ring
 from mpc_ops.rounds import Array, Interactive
-
-_LIMIT = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,7 @@ class Threshold:
     largest: int
 
     def __post_init__(self) -> None:
-        bounded(self.largest + max(map(abs, self.limits), default=0), _LIMIT, "the distance from a limit")
+        bounded(self.largest + max(map(abs, self.limits), default=0), LARGEST, "the distance from a limit")
 
     @property
     def ring(self) -> Ring:
@@ -108,6 +106,7 @@ class Product:
     second: int
 
     def __post_init__(self) -> None:
+        bounded(max(self.first, self.second), LARGEST, "a column")
         bounded(self.pairs * self.first * self.second, 1 << 126, "the sum of products")
 
     @property
@@ -144,6 +143,7 @@ class Polynomial:
     def __post_init__(self) -> None:
         if not self.coefficients:
             raise ValueError("a polynomial has a coefficient at least")
+        bounded(self.largest, LARGEST, "a column")
         most = sum(abs(c) * self.largest**power for power, c in enumerate(self.coefficients))
         bounded(most, 1 << 126, "a value of the polynomial")
 

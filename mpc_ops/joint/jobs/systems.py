@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpc_ops.joint.base import plus
-from mpc_ops.joint.jobs.base import Shared, checked, exactly
+from mpc_ops.joint.jobs.base import LARGEST, Shared, bounded, checked, exactly
 from mpc_ops.joint.linear import System, least_squares, normal_equations, solve
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.rounding import lift
@@ -21,6 +21,9 @@ class LinearSolve:
 
     system: System
     ridge: int = 0
+
+    def __post_init__(self) -> None:
+        bounded(max(self.system.matrix, self.system.right), LARGEST, "a column")
 
     @property
     def ring(self) -> Ring:
@@ -65,6 +68,7 @@ class LeastSquares:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.ridge < 0:
             raise ValueError("there is a row at least, and the ridge is not below 0")
+        bounded(max(self.matrix, self.right), LARGEST, "a column")
         _ = self.system
 
     @property
