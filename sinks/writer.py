@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runtime.fold import Record
     from runtime.lane import Clock
     from sinks.metrics import SinkMetrics
-    from sinks.points import Rows
+    from sinks.rows import Rows
     from sinks.store import Store, Written
 
 _log = structlog.get_logger("sotto.sink")
