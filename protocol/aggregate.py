@@ -280,6 +280,8 @@ def _read_joint(document: dict[str, Any]) -> JointResult:
 
 def _read_value(document: dict[str, Any]) -> JointValue:
     known = "steps" in document
+    if not known and document["reason"] == "none":
+        raise ValueError("a value that is kept back without a reason")
     return JointValue(
         labels=_labels(document["labels"]),
         key=_text(document["key"]),

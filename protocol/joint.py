@@ -1,118 +1,34 @@
-"""What a task asks for beyond sums: its [[joint]] entries, and the ranges that they must keep (SPEC 3.1).
+"""What a task asks for beyond sums: the kinds of its [[joint]] entries, and what each refuses (SPEC 3.1).
 
-A job reads cell sums in steps of their measure's resolution, the minimum added back: whole numbers with sign. All
-that can be said without the roster is checked here; how many label combinations there are is the roster's.
+All that can be said without the roster is checked here; how many label combinations there are is the roster's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd, lcm
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from protocol.canonical import Json, decimal_text
+from protocol.canonical import decimal_text
+from protocol.joint_entry import Entry, Grouped, Measures, Number, exact_decimal, fits, largest_sum
 from protocol.measure import Limits, Measure
-from protocol.model import Key, Model
-from protocol.units import ExactDecimal
+from protocol.model import Key
 
 MOST_COLUMNS: Final = 512
 """How many values can be put in order."""
 
-Measures: TypeAlias = Mapping[str, Measure]
-
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-def _short(number: Decimal) -> Decimal:
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int), "internal error: parse_decimal lets finite numbers through only"
-    if exponent < -40 or number.adjusted() > 40:
-        msg = "a number with at most 40 digits before the point and 40 behind it is needed here"
-        raise ValueError(msg)
-    return number
-
-
-Number = Annotated[ExactDecimal, AfterValidator(_short)]
-
-
-def exact_decimal(number: Fraction) -> Decimal:
-    """Return a fraction as a decimal, with all its digits. Its denominator has no prime factors but 2 and 5."""
-    places = 0
-    while number.denominator > 1:
-        number, places = number * 10, places + 1
-    digits = tuple(map(int, str(abs(number.numerator))))
-    return Decimal((int(number < 0), digits, -places))
-
-
-def largest_sum(measure: Measure, limits: Limits, cells: int = 1) -> int:
-    """Return what the sum of a number of cells cannot exceed, with either sign, in steps."""
-    return limits.readings * cells * measure.farthest()
-
-
-def _fits(what: str, most: int, bits: int) -> None:
-    if most >= 2**bits:
-        msg = (
-            f"{what} can reach {most}, which must be below 2^{bits}: choose a coarser resolution or a smaller range,"
-            " or lower max_gateways and max_rows ([limits])"
-        )
-        raise ValueError(msg)
-
-
-class _Entry(Model):
-    """What all jobs have. Each says the measures that it `uses`, and what its results are measured in."""
-
-    name: Key
-
-    @property
-    def uses(self) -> tuple[str, ...]:
-        """Names of the measures that the job reads, each once, in the order of its columns."""
-        raise NotImplementedError
-
-    def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        """Refuse (ValueError) what this task cannot compute. The measures that the job uses exist."""
-        raise NotImplementedError
-
-    def result(self, measures: Measures) -> tuple[str, Decimal]:
-        """Unit and resolution of the results: a value is its steps times the resolution."""
-        raise NotImplementedError
-
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        """The entry in the task's canonical document (SPEC 3.1)."""
-        raise NotImplementedError
-
-
-class _Grouped(_Entry):
-    """A job on one measure, by some of the labels; the sums over the others are made on shares."""
-
-    measure: Key
-    by: Annotated[tuple[Key, ...] | None, Field(strict=False)] = None
-
-    @property
-    def uses(self) -> tuple[str, ...]:
-        return (self.measure,)
-
-    def labels(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """Those labels of the task by which the job groups, in the task's order; all unless `by` says less."""
-        return tuple(label for label in labels if self.by is None or label in self.by)
-
-    def _check_by(self, labels: Sequence[str]) -> None:
-        by = self.by or ()
-        if len(set(by)) != len(by):
-            msg = "by names a label twice"
-            raise ValueError(msg)
-        unknown = [label for label in by if label not in labels]
-        if unknown:
-            msg = f"by names {unknown[0]}, which is no label of the task; its labels are {list(labels)}"
-            raise ValueError(msg)
-
-
-class ThresholdSpec(_Grouped):
+class ThresholdSpec(Grouped):
     """Whether the sum, or the mean, is above a limit: one bit for each group."""
+
+    elementwise: ClassVar[bool] = True
 
     job: Literal["threshold"]
     limit: Number
@@ -123,11 +39,11 @@ class ThresholdSpec(_Grouped):
         return int(Fraction(self.limit) / Fraction(measure.resolution) // 1)
 
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        self._check_by(labels)
+        super().check(measures, labels, limits)
         measure = measures[self.measure]
         limit = self.limit_steps(measure)
         if self.of == "sum":
-            _fits("the distance of a sum from the limit, in steps,", largest_sum(measure, limits) + abs(limit), 63)
+            fits("the distance of a sum from the limit, in steps,", largest_sum(measure, limits) + abs(limit), 63)
             return
         if limit * Fraction(measure.resolution) != Fraction(self.limit):
             msg = (
@@ -135,23 +51,17 @@ class ThresholdSpec(_Grouped):
                 f" ({decimal_text(measure.resolution)}), so that the comparison is exact: {decimal_text(self.limit)}"
             )
             raise ValueError(msg)
-        _fits("the distance of a sum from limit x count, in steps,", limits.readings * measure.farthest(limit), 63)
+        fits("the distance of a sum from limit x count, in steps,", limits.readings * measure.farthest(limit), 63)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return ("above",)
 
     def result(self, measures: Measures) -> tuple[str, Decimal]:
         return "1", Decimal(1)
 
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "job": self.job,
-            "measure": self.measure,
-            "by": list(self.labels(labels)),
-            "limit": decimal_text(self.limit),
-            "of": self.of,
-        }
 
-
-class RankSpec(_Grouped):
+class RankSpec(Grouped):
     """Who is where in the order of the sums, or how much is there: by places from the top."""
 
     job: Literal["rank"]
@@ -173,29 +83,23 @@ class RankSpec(_Grouped):
         return places
 
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        self._check_by(labels)
+        super().check(measures, labels, limits)
         if not self.labels(labels):
             msg = "an order needs a label to order by: name one in by (the task must have labels)"
             raise ValueError(msg)
-        _fits("a sum, in steps,", largest_sum(measures[self.measure], limits), 62)
+        fits("a sum, in steps,", largest_sum(measures[self.measure], limits), 62)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(map(str, self.places))
 
     def result(self, measures: Measures) -> tuple[str, Decimal]:
         if self.reveal == "labels":
             return "1", Decimal(1)
         return measures[self.measure].unit, measures[self.measure].resolution
 
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "job": self.job,
-            "measure": self.measure,
-            "by": list(self.labels(labels)),
-            "places": list(self.places),
-            "reveal": self.reveal,
-        }
 
-
-class ProductSpec(_Entry):
+class ProductSpec(Entry):
     """The sum, over all label combinations, of the product of two measures' sums."""
 
     job: Literal["product"]
@@ -205,21 +109,20 @@ class ProductSpec(_Entry):
     def uses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.measures))
 
-    def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        for name in self.uses:
-            _fits(f"a sum of {name}, in steps,", largest_sum(measures[name], limits), 63)
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return ("total",)
 
     def result(self, measures: Measures) -> tuple[str, Decimal]:
         first, second = (measures[name] for name in self.measures)
         units = [one.unit for one in (first, second) if one.unit != "1"]
         return ".".join(units) or "1", exact_decimal(Fraction(first.resolution) * Fraction(second.resolution))
 
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {"name": self.name, "job": self.job, "measures": list(self.measures)}
 
-
-class PolynomialSpec(_Grouped):
+class PolynomialSpec(Grouped):
     """c0 + c1 x + .. of the sum x of each group."""
+
+    elementwise: ClassVar[bool] = True
 
     job: Literal["polynomial"]
     coefficients: Annotated[tuple[Number, ...], Field(strict=False, min_length=2, max_length=32)]
@@ -248,43 +151,28 @@ class PolynomialSpec(_Grouped):
         return tuple(int(term / step) for term in self._of_steps(measure))
 
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        self._check_by(labels)
+        super().check(measures, labels, limits)
         measure = measures[self.measure]
         largest = largest_sum(measure, limits)
-        _fits(f"a sum of {self.measure}, in steps,", largest, 63)
         most = sum(abs(c) * largest**power for power, c in enumerate(self.whole_coefficients(measure)))
         step = decimal_text(exact_decimal(self.resolution(measure)))
-        _fits(f"a value of the polynomial, in steps of {step},", most, 126)
+        fits(f"a value of the polynomial, in steps of {step},", most, 126)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return ("value",)
 
     def result(self, measures: Measures) -> tuple[str, Decimal]:
         return self.unit, exact_decimal(self.resolution(measures[self.measure]))
 
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "job": self.job,
-            "measure": self.measure,
-            "by": list(self.labels(labels)),
-            "coefficients": [decimal_text(c) for c in self.coefficients],
-            "unit": self.unit,
-        }
 
-
-class _Linear(_Entry):
+class _Linear(Entry):
     """A linear system with one row for each label combination: the sums of `matrix` times x are those of `right`."""
 
     matrix: Annotated[tuple[Key, ...], Field(strict=False, min_length=1, max_length=32)]
     right: Key
-    resolution: Number
+    resolution: Annotated[Number, Field(gt=0)]
     unit: Annotated[str, Field(min_length=1, max_length=64)]
-
-    @field_validator("resolution")
-    @classmethod
-    def _is_a_step(cls, resolution: Decimal) -> Decimal:
-        if resolution <= 0:
-            msg = "resolution must be above 0"
-            raise ValueError(msg)
-        return resolution
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -305,16 +193,19 @@ class _Linear(_Entry):
         if len({measures[name].resolution for name in self.matrix}) > 1:
             msg = "the measures of matrix must have one resolution: give the finer one to all of them"
             raise ValueError(msg)
-        for name in self.uses:
-            _fits(f"a sum of {name}, in steps,", largest_sum(measures[name], limits), 63)
-        coarsest = Fraction(measures[self.right].resolution) / Fraction(measures[self.matrix[0]].resolution)
-        if self._scale(measures).denominator != 1:
+        super().check(measures, labels, limits)
+        scale, (first, *_) = self._scale(measures), self.matrix
+        if scale.denominator != 1:
+            right, matrix = (decimal_text(measures[name].resolution) for name in (self.right, first))
             msg = (
-                f"resolution {decimal_text(self.resolution)} does not fit: the resolution of {self.right} divided by"
-                f" that of the matrix is {decimal_text(Decimal(coarsest.numerator) / coarsest.denominator)};"
-                " this or a whole part of it (a tenth, a thousandth) is possible"
+                f"resolution {decimal_text(self.resolution)} goes {scale} times into {right} / {matrix}, the resolutions"
+                f" of {self.right} and {first}: it must go a whole number of times. Choose a finer one"
             )
             raise ValueError(msg)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(f"x_{name}" for name in self.matrix)
 
     def result(self, measures: Measures) -> tuple[str, Decimal]:
         return self.unit, self.resolution
@@ -324,16 +215,6 @@ class LinearSolveSpec(_Linear):
     """The solution of a square system: as many label combinations as measures in `matrix`."""
 
     job: Literal["linear_solve"]
-
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "job": self.job,
-            "matrix": list(self.matrix),
-            "right": self.right,
-            "resolution": decimal_text(self.resolution),
-            "unit": self.unit,
-        }
 
 
 class LeastSquaresSpec(_Linear):
@@ -356,27 +237,19 @@ class LeastSquaresSpec(_Linear):
             msg = f"ridge must be 0 or a multiple of the square of the matrix's resolution ({decimal_text(square)})"
             raise ValueError(msg)
 
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "job": self.job,
-            "matrix": list(self.matrix),
-            "right": self.right,
-            "resolution": decimal_text(self.resolution),
-            "unit": self.unit,
-            "ridge": decimal_text(self.ridge),
-        }
-
 
 Wires: TypeAlias = Annotated[tuple[Key, Annotated[int, Field(ge=1, le=64)]], Field(strict=False)]
 
 
-class CircuitSpec(_Entry):
+class CircuitSpec(Entry):
     """A netlist on the bits of the sums of each label combination; `inputs` fill its input wires from the lowest on.
 
     An input is the lowest bits of the sum in steps, as two's complement. `file` is found beside the task file and
     is what `sha256` says, or the task is refused: where it lies is not agreed, what it computes is.
     """
+
+    elementwise: ClassVar[bool] = True
+    _left_out: ClassVar[frozenset[str]] = frozenset({"file"})
 
     job: Literal["circuit"]
     file: str
@@ -395,20 +268,12 @@ class CircuitSpec(_Entry):
     def uses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for name, _ in self.inputs))
 
-    def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        for name in self.uses:
-            _fits(f"a sum of {name}, in steps,", largest_sum(measures[name], limits), 63)
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return ()
 
     def result(self, measures: Measures) -> tuple[str, Decimal]:
         return "1", Decimal(1)
-
-    def document(self, labels: Sequence[str]) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "job": self.job,
-            "sha256": self.sha256,
-            "inputs": [[name, bits] for name, bits in self.inputs],
-        }
 
 
 JointSpec: TypeAlias = Annotated[
