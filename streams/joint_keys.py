@@ -107,17 +107,18 @@ class PairKeys:
         """32 bytes for `mpc_ops.randomness`."""
         return derive(self._secret, tag="joint randomness", context=b"")
 
+    @property
+    def message_key(self) -> bytes:
+        """64 bytes for AES-SIV: first those that authenticate."""
+        return b"".join(derive(self._secret, tag="joint messages", context=bytes([half])) for half in range(2))
+
     def seal(self, message: bytes, associated: bytes) -> bytes:
         """AES-SIV (RFC 5297), so that the same message at the same place gives the same bytes: no nonce to lose."""
-        return self._box().encrypt(message, [associated])
+        return AESSIV(self.message_key).encrypt(message, [associated])
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
         """Raises WireError where it was not sealed under this key for this place."""
         try:
-            return self._box().decrypt(sealed, [associated])
+            return AESSIV(self.message_key).decrypt(sealed, [associated])
         except (InvalidTag, ValueError) as error:
             raise WireError("cannot_open") from error
-
-    def _box(self) -> AESSIV:
-        halves = (derive(self._secret, tag="joint messages", context=bytes([half])) for half in range(2))
-        return AESSIV(b"".join(halves))

@@ -10,6 +10,7 @@ from tests.vectors.bad import aggregates_bad, batches_bad, controls_bad
 from tests.vectors.good import Vectors, aggregates, agreed, batches, contributions, controls, quantise, sharing, windows
 from tests.vectors.joint import joint
 from tests.vectors.playing import HERE, Encapsulations
+from tests.vectors.rounds import rounds_run
 from tests.vectors.sets import sets
 
 
@@ -29,6 +30,7 @@ def every_file() -> Iterator[tuple[str, Vectors]]:
     yield "aggregate.json", aggregates()
     yield "aggregate_bad.json", aggregates_bad()
     yield "joint.json", joint()
+    yield "rounds.json", rounds_run(kept)
     yield "encapsulations.json", kept.used
 
 
