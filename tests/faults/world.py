@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,11 +102,18 @@ class World:
     `windows` is how many windows the task has; the first one begins `lead` milliseconds after the servers are up;
     before, where it is negative: windows of the past, for gateways that seal by event time.
     `proxied`: every way goes through a proxy of its own: "north-1:mqtt", "city-it:kafka", "sink:influx",
-    "sensors:mqtt".
+    "sensors:mqtt". `write` writes the trial, as `write_files` does.
     """
 
     def __init__(
-        self, directory: Path, wanted: Wanted, *, windows: int, lead: int = LEAD, proxied: bool = True
+        self,
+        directory: Path,
+        wanted: Wanted,
+        *,
+        windows: int,
+        lead: int = LEAD,
+        proxied: bool = True,
+        write: Callable[..., Files] = write_files,
     ) -> None:
         self.directory = directory
         self.wanted = wanted
@@ -115,6 +122,7 @@ class World:
         self.mosquitto = run.Mosquitto(directory / "mosquitto")
         self.influx = run.Influx(directory / "influxdb")
         self._names = role_names(wanted)
+        self._write_files = write
         ports = {name: run.free_port() for name in self._names} if proxied else {}
         self.kafka = run.Kafka(directory / "kafka", advertised={_listener(name): port for name, port in ports.items()})
         self._toxiproxy = Toxiproxy(directory / "toxiproxy")
@@ -206,7 +214,9 @@ class World:
         now, size = time.time_ns() // 1_000_000, self.wanted.window
         first = -(-(now + self._lead) // size) * size
         ways = {name: self._way(name) for name in self._names}
-        self.files = write_files(self.directory / "trial", self.wanted, ways=ways, first=first, windows=self._windows)
+        self.files = self._write_files(
+            self.directory / "trial", self.wanted, ways=ways, first=first, windows=self._windows
+        )
         section = KafkaSection(bootstrap_servers=(self.kafka.bootstrap,), security_protocol="PLAINTEXT")
         with admin(section, client_id="faults") as client:
             ensure_topics(client, plan(self.files.task, self.files.topics, partitions=self.wanted.partitions))

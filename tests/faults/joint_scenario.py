@@ -1,0 +1,175 @@
+"""The scene `joint`: all kinds of jobs, many windows, and one party after the other killed and started again."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import Counter
+from fractions import Fraction
+from itertools import cycle
+from typing import Final
+
+from tests.faults import evidence, joint_evidence
+from tests.faults.joint_check import Said, numbers, said
+from tests.faults.joint_load import Sensors
+from tests.faults.joint_plain import Number, expected, readings, totals
+from tests.faults.joint_trial import LATENESS, WINDOW, write_joint
+from tests.faults.load import wall
+from tests.faults.scene import Asked, Scene
+from tests.faults.trial import Wanted
+from tests.faults.world import Role, World
+
+KILLS_EVERY: Final = 15.0
+"""Seconds."""
+_AWAY: Final = 1.0
+"""Seconds between a kill and the new start."""
+_MONTH: Final = 30 * 86_400_000
+_LOAD_STEP: Final = Fraction(1, 10)
+_TURN: Final = 0.25
+_LOOK: Final = 3.0
+
+
+class Killer:
+    """Kills one party after the other, each `KILLS_EVERY` seconds after the one before, and starts it again."""
+
+    def __init__(self, world: World) -> None:
+        self.kills: list[tuple[str, int]] = []
+        """Who was killed, and when (milliseconds since 1970)."""
+        self.by_itself: list[str] = []
+        self._world = world
+        self._due = time.monotonic() + KILLS_EVERY
+        self._away: tuple[Role, float] | None = None
+        self._next = cycle(sorted(world.parties()))
+
+    def turn(self) -> None:
+        """Do what is due now."""
+        now = time.monotonic()
+        if self._away is not None and now >= self._away[1]:
+            self._away[0].start()
+            self._away = None
+        for role in self._world.roles.values():
+            if not role.running and (self._away is None or role is not self._away[0]):
+                self.by_itself.append(f"{role.name} ended by itself\n{role.last_lines()}")
+                role.start()
+        if now >= self._due and self._away is None:
+            role = self._world.roles[next(self._next)]
+            role.kill()
+            self.kills.append((role.name, wall()))
+            self._away = role, now + _AWAY
+            self._due += KILLS_EVERY
+
+
+def joint(asked: Asked, *, deadline: int = 120_000) -> Scene:
+    """Every kind of job, for `asked.windows` windows in `asked.minutes`. `deadline` is milliseconds."""
+    scene = Scene(name="joint")
+    wanted = Wanted(window=WINDOW, lateness=LATENESS, deadline=deadline, seals_by="event")
+    windows = asked.windows
+    with World(asked.directory, wanted, windows=windows, lead=-_MONTH, proxied=False, write=write_joint) as world:
+        killer = Killer(world)
+        sensors = Sensors(
+            seed=asked.seed,
+            first=world.files.first,
+            size=WINDOW,
+            windows=windows,
+            every=asked.minutes * 60 / windows,
+            address=world.sensors_mqtt,
+        )
+        with sensors:
+            done = _wait(asked, world, killer, sensors)
+        scene.troubles += killer.by_itself + [text for text in (sensors.failure,) if text is not None]
+        _keep(world)
+        _claims(asked, scene, world, killer)
+        scene.figures["windows published, readings"] = f"{sensors.published}, {sensors.readings:,}"
+        scene.figures["from the first reading to the last number"] = f"{done:.0f} s"
+    return scene
+
+
+def _wait(asked: Asked, world: World, killer: Killer, sensors: Sensors) -> float:
+    """Kill until every window has its numbers, or nothing has moved for longer than anybody may wait. In seconds."""
+    begun = moved = looked = time.monotonic()
+    patience = 2 * world.wanted.deadline / 1000 + 60
+    state, finished = -1, 0
+    while finished < asked.windows or not sensors.done:
+        killer.turn()
+        now = time.monotonic()
+        if now - looked > _LOOK:
+            looked, finished = now, joint_evidence.finished(world)
+            asked.told.often(f"{sensors.published} windows published, {finished} finished, {len(killer.kills)} kills")
+            if finished + sensors.published > state:
+                moved, state = now, finished + sensors.published
+            elif now - moved > patience:
+                asked.told.once(f"nothing has moved for {patience:.0f} s")
+                break
+        time.sleep(_TURN)
+    ended = time.monotonic()
+    world.heal()
+    time.sleep(_LOOK)  # a second outcome would come now
+    return ended - begun
+
+
+def _claims(asked: Asked, scene: Scene, world: World, killer: Killer) -> None:
+    due: dict[Number, Fraction] = {}
+    load: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for number, window in enumerate(range(world.files.first, world.files.last, WINDOW)):
+        several = readings(asked.seed, number, window)
+        due |= expected(several, window)
+        load |= {
+            (window, *cell): (count, int(total / _LOAD_STEP))
+            for cell, (count, total) in totals(several).items()
+            if cell.measure == "load"
+        }
+    rows, outcomes = joint_evidence.rows(world), joint_evidence.outcomes(world)
+    wrong = numbers(due, rows, outcomes)
+    scene.troubles += wrong[:20]
+    of_jobs = Counter(row.number.name for row in rows)
+    scene.claim(
+        f"{asked.windows} windows in a row: every number of every job is exact, verified, and there once",
+        f"{len(rows):,} numbers of {len(due):,} ({', '.join(f'{n} {name}' for name, n in sorted(of_jobs.items()))}),"
+        f" {len(wrong)} wrong or missing",
+        holds=not wrong and len(rows) == len(due),
+    )
+    ends = Counter(f"{one.outcome} {one.reason}" for one in outcomes)
+    scene.claim(
+        "nothing is suppressed",
+        ", ".join(f"{number:,} {text}" for text, number in sorted(ends.items())),
+        holds=set(ends) == {"point none"},
+    )
+    shown = joint_evidence.sums(world)
+    scene.claim(
+        "sums are released and exact beside them, those without statistics are not",
+        f"{sum(load.get(place) == known for place, known in shown.items()):,} exact of {len(load):,}",
+        holds=shown == load,
+    )
+    _rounds(scene, said(joint_evidence.rounds(world)), killer)
+    waits = [(one.revealed_at - one.last_seal) / 1000 for one in evidence.aggregates(world)]
+    if waits:
+        scene.figures["from a window's last seal to its release"] = (
+            f"{statistics.median(waits):.1f} s, at most {max(waits):.1f} s"
+        )
+
+
+def _rounds(scene: Scene, heard: Said, killer: Killer) -> None:
+    cut = {
+        window for window, (begun, ended) in heard.spans.items() if any(begun < at < ended for _, at in killer.kills)
+    }
+    scene.figures["parties killed and started again"] = ", ".join(
+        f"{name} {times}" for name, times in sorted(Counter(name for name, _ in killer.kills).items())
+    )
+    scene.figures["windows in whose rounds somebody was killed"] = str(len(cut))
+    if heard.rounds:
+        rounds, sizes = list(heard.rounds.values()), list(heard.bytes.values())
+        scene.figures["rounds of a window"] = f"{min(rounds)} to {max(rounds)}"
+        scene.figures["bytes of a window, all three parties"] = f"{statistics.median(sizes):,.0f}"
+    scene.claim(
+        "what a party has sent again in a round is byte for byte what it sent before",
+        f"{heard.records:,} records, {heard.again.total():,} of them sent again, {len(heard.other)} in other bytes; "
+        f"keys sealed again: {heard.keys_again}",
+        holds=heard.again.total() > 0 and not heard.other,
+    )
+
+
+def _keep(world: World) -> None:
+    """Leave behind what a person needs who asks why."""
+    status = {name: role.status() for name, role in world.roles.items()}
+    (world.directory / "status.json").write_text(json.dumps(status, indent=2))
