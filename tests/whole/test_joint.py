@@ -110,8 +110,13 @@ def test_no_party_and_no_log_holds_a_result() -> None:
     """What a party puts into its share is a share: the number itself occurs in no record that it can open."""
     case = Case()
     seen: list[bytes] = []
+
+    def look(payload: SharePayload) -> SharePayload:
+        seen.append(payload.encode())
+        return payload
+
     for party in case.trial.task.party_names:
-        case.town.lie_in_shares(party, lambda payload: seen.append(payload.encode()) or payload)
+        case.town.lie_in_shares(party, look)
     case.send()
     case.town.settle()
     assert case.exact()
@@ -126,7 +131,7 @@ def test_a_party_that_starts_again_says_the_same_and_the_result_is_exact(after: 
     case = Case()
     town, rounds = case.town, case.town.topics.rounds
     append: Callable[[Output], None] = town.append
-    killed = []
+    killed: list[Output] = []
 
     def watch(output: Output) -> None:
         if output.topic == rounds and len(town.raw(rounds)) >= after and not killed:
