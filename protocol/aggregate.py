@@ -192,7 +192,8 @@ def decode(data: bytes, *, task: Task) -> Aggregate:
 
 
 def _integer(text: object, digits: int = 19) -> int:
-    if not isinstance(text, str) or len(text) > 1 + digits or not re.fullmatch(r"0|-?[1-9][0-9]*", text, re.ASCII):
+    pattern = rf"0|-?[1-9][0-9]{{0,{digits - 1}}}"
+    if not isinstance(text, str) or not re.fullmatch(pattern, text):
         msg = "not an integer"
         raise ValueError(msg)
     return int(text)

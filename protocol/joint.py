@@ -198,8 +198,8 @@ class _Linear(Entry):
         if scale.denominator != 1:
             right, matrix = (decimal_text(measures[name].resolution) for name in (self.right, first))
             msg = (
-                f"resolution {decimal_text(self.resolution)} goes {scale} times into {right} / {matrix}, the resolutions"
-                f" of {self.right} and {first}: it must go a whole number of times. Choose a finer one"
+                f"resolution {decimal_text(self.resolution)} goes {scale} times into {right} / {matrix}, the"
+                f" resolutions of {self.right} and {first}: it must go a whole number of times. Choose a finer one"
             )
             raise ValueError(msg)
 

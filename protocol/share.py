@@ -26,6 +26,8 @@ REASONS: Final = (
     "overflow",
 )
 
+PARTIES: Final = 3
+"""Jobs run among three replicated parties, and no others."""
 JOINT_REASONS: Final = ("none", *REASONS, "party_missing", "parties_disagree", "singular_system", "out_of_range")
 """Of a job; "none" where there is a result. What is hidden of a result has one of REASONS."""
 
@@ -63,6 +65,8 @@ class JointShare:
         groups = tuple(reader.u32() for _ in range(reader.u32()))
         hidden = tuple((reader.u32(), _reason(reader, REASONS)) for _ in range(reader.u32()))
         data = reader.blob()
+        if any(party >= PARTIES for party in suspects):
+            raise WireError("unknown_party")
         places = [group for group, _ in hidden]
         if not (_rises(suspects) and _rises(groups) and _rises(places)) or set(groups) & set(places):
             raise WireError("not_canonical")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.vectors.bad import aggregates_bad, batches_bad, controls_bad
 from tests.vectors.good import Vectors, aggregates, agreed, batches, contributions, controls, quantise, sharing, windows
+from tests.vectors.jobs import jobs, jobs_bad
 from tests.vectors.joint import joint
 from tests.vectors.playing import HERE, Encapsulations
 from tests.vectors.rounds import rounds_run
@@ -30,6 +31,8 @@ def every_file() -> Iterator[tuple[str, Vectors]]:
     yield "aggregate.json", aggregates()
     yield "aggregate_bad.json", aggregates_bad()
     yield "joint.json", joint()
+    yield "jobs.json", jobs()
+    yield "jobs_bad.json", jobs_bad()
     yield "rounds.json", rounds_run(kept)
     yield "encapsulations.json", kept.used
 
