@@ -7,7 +7,7 @@ started again says the same, and no key serves two runs: another window or anoth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -96,29 +96,25 @@ def contribution_info(place: RunPlace, card: Card, *, sender: int, receiver: int
     return writer.u8(sender).u8(receiver).raw(card.key_id, 16).done()
 
 
-@dataclass(frozen=True, slots=True)
 class PairKeys:
-    """What two parties share in one run: a box for messages and the key of a stream of randomness."""
+    """What two parties share in one run: a box for messages and the key of a stream of randomness.
 
-    _secret: bytes = field(repr=False)
+    `message_key`: 64 bytes for AES-SIV; `randomness`: 32 bytes for `mpc_ops.randomness`.
+    """
 
-    @property
-    def randomness(self) -> bytes:
-        """32 bytes for `mpc_ops.randomness`."""
-        return derive(self._secret, tag="joint randomness", context=b"")
-
-    @property
-    def message_key(self) -> bytes:
-        """64 bytes for AES-SIV: first those that authenticate."""
-        return b"".join(derive(self._secret, tag="joint messages", context=bytes([half])) for half in range(2))
+    def __init__(self, secret: bytes) -> None:
+        halves = (derive(secret, tag="joint messages", context=bytes([half])) for half in range(2))
+        self.message_key = b"".join(halves)
+        self.randomness = derive(secret, tag="joint randomness", context=b"")
+        self._box = AESSIV(self.message_key)
 
     def seal(self, message: bytes, associated: bytes) -> bytes:
         """AES-SIV (RFC 5297), so that the same message at the same place gives the same bytes: no nonce to lose."""
-        return AESSIV(self.message_key).encrypt(message, [associated])
+        return self._box.encrypt(message, [associated])
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
         """Raises WireError where it was not sealed under this key for this place."""
         try:
-            return AESSIV(self.message_key).decrypt(sealed, [associated])
+            return self._box.decrypt(sealed, [associated])
         except (InvalidTag, ValueError) as error:
             raise WireError("cannot_open") from error

@@ -41,6 +41,7 @@ class RoundsLog:
             for party in range(3)
         }
         self.runs: list[JointRun[Any]] = []
+        self._decoded: dict[bytes, RoundsRecord] = {}
         self.read = [0, 0, 0]
 
     def start(self) -> RoundsLog:
@@ -56,7 +57,9 @@ class RoundsLog:
         return rounds.encode(record, task=self.trial.task, roster=self.trial.roster, identity=identity)
 
     def decode(self, raw: bytes) -> RoundsRecord:
-        return rounds.decode(raw, task=self.trial.task, roster=self.trial.roster)
+        if raw not in self._decoded:
+            self._decoded[raw] = rounds.decode(raw, task=self.trial.task, roster=self.trial.roster)
+        return self._decoded[raw]
 
     def catch_up(self, party: int, upto: int | None = None) -> None:
         """Read what is in the log, at most to `upto`."""

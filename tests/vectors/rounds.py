@@ -102,7 +102,6 @@ def rounds_run(kept: Encapsulations) -> Vectors:
             {
                 "pair": [low, high],
                 "contributions": [keys[low].contribution(place, high).hex(), keys[high].contribution(place, low).hex()],
-                "pair_key": pair._secret.hex(),
                 "message_key": pair.message_key.hex(),
                 "randomness_key": pair.randomness.hex(),
             }
