@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mpc_ops.joint.jobs import Job
 from mpc_ops.joint.netlist import Netlist
 from protocol.aggregate import JointValue
+from protocol.canonical import Json, canonical
 from protocol.errors import ConfigError, WireError
 from protocol.joint import (
     CircuitSpec,
@@ -28,7 +29,7 @@ from protocol.joint import (
     RankSpec,
     ThresholdSpec,
 )
-from protocol.roster import Roster
+from protocol.roster import LARGEST_RESULT, Roster
 from protocol.task import Task
 from streams.joint_make import maker, place_of
 from streams.joint_policy import Verdict, verdict
@@ -146,9 +147,29 @@ def plans_of(task: Task, roster: Roster, netlists: Mapping[str, Netlist]) -> tup
     """Return the plans of the task's jobs, in its order; `netlists` by name of the job.
 
     Raises ConfigError for what only the roster or the netlist shows: a system that is not square, a place that there
-    is not, ranges that no field holds, wires that do not match.
+    is not, ranges that no field holds, wires that do not match, circuits whose outputs are too long for a result.
     """
-    return tuple(_plan(task, roster, spec, netlists) for spec in task.joint)
+    plans = tuple(_plan(task, roster, spec, netlists) for spec in task.joint)
+    circuits = [plan for plan in plans if isinstance(plan.spec, CircuitSpec)]
+    outputs = sum(len(plan.groups) * _value_size(plan, roster, netlists[plan.name]) for plan in circuits)
+    size = roster.result_size(task) + outputs
+    if size > LARGEST_RESULT:
+        raise ConfigError(
+            f"with the outputs of {', '.join(plan.name for plan in circuits)} the results of a window can take"
+            f" {size / 1e6:.1f} MB: one record of Kafka holds {LARGEST_RESULT / 1e6:g} MB",
+            remedy="Fewer label values, or fewer outputs: one of 64 wires is shorter than 64 of one wire.",
+        )
+    return plans
+
+
+def _value_size(plan: Plan, roster: Roster, netlist: Netlist) -> int:
+    """Bytes of JSON that a group of a circuit is at most in a window's aggregate."""
+    longest: Json = {label: max(roster.labels[label], key=lambda text: len(canonical(text))) for label in plan.labels}
+    values: list[Json] = [
+        {"labels": longest, "key": f"out{number}", "steps": str(2**wires - 1)}
+        for number, wires in enumerate(netlist.outputs)
+    ]
+    return sum(len(canonical(value)) + 1 for value in values)
 
 
 def _plan(task: Task, roster: Roster, spec: JointSpec, netlists: Mapping[str, Netlist]) -> Plan:

@@ -478,6 +478,19 @@ def test_too_few_rows_and_too_large_numbers_are_refused() -> None:
         plan_of(large)
 
 
+def test_outputs_that_are_too_long_for_a_result_are_refused() -> None:
+    """As many label combinations and outputs as no record of Kafka holds; half as many outputs are possible."""
+
+    def copies(count: int) -> Netlist:
+        gates = "\n".join(f"1 1 0 {wire} EQW" for wire in range(1, count + 1))
+        return parse(f"{count} {count + 1}\n1 1\n{count} {' '.join('1' * count)}\n{gates}\n")
+
+    trial = trial_of({**CIRCUIT, "inputs": [["load", 1]]}, labels=["a", "b", "c"])
+    with pytest.raises(ConfigError, match="the outputs of add"):
+        plan_of(trial, {"add": copies(800)})
+    assert plan_of(trial, {"add": copies(400)}).job([0]).results == 400
+
+
 def test_a_group_that_does_not_exist_is_no_result() -> None:
     """The winner of an order is one of the roster's groups."""
     trial = trial_of({"name": "top", "job": "rank", "measure": "load", "places": ["max"], "reveal": "labels"})
