@@ -60,9 +60,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         short="no single solution",
         sentence="The equations of the window have no solution, or many.",
     ),
-    "out_of_range": Reason(
-        cause="data", short="out of range", sentence="A result is too large for its resolution: 2^50 steps or more."
-    ),
+    "out_of_range": Reason(cause="data", short="out of range", sentence="A result is too large for its resolution."),
     "window_over": Reason(cause="fault", short="over", sentence="Nobody spoke of the window in time."),
 }
 

@@ -12,20 +12,18 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import WireError
+from protocol.joint import CircuitSpec, PolynomialSpec, ThresholdSpec
 from sinks.rows import JointNumber, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from protocol.aggregate import JointResult, JointValue
+    from protocol.aggregate import Aggregate, CellResult, JointResult, JointValue
     from protocol.task import Task
     from sinks.rows import Labels
 
 RESERVED: Final = frozenset({"key", "name", "steps", "steps_text", "value"})
 """What only the rows of joint results have: taken where the task has joint computations."""
-
-BY_GROUP: Final = frozenset({"threshold", "polynomial", "circuit"})
-"""Jobs whose groups stand each by itself; of the others there is one outcome, whatever labels their numbers have."""
 
 _INTEGERS: Final = range(-(2**63), 2**63)
 _KEY: Final = re.compile(r"-?[a-z0-9_]{1,80}")
@@ -40,9 +38,18 @@ def numbers_of(results: Iterable[JointResult]) -> tuple[JointNumber, ...]:
     return tuple(rows)
 
 
-def outcomes_of(results: Iterable[JointResult]) -> tuple[Outcome, ...]:
-    """One outcome for each group where groups stand by themselves, else one for the whole; by name and labels."""
-    rows = [row for one in results for row in _outcomes(one)]
+def groups_of(task: Task) -> dict[str, tuple[str, ...]]:
+    """The label keys of the groups of each joint computation whose groups stand each by itself."""
+    return {
+        spec.name: spec.labels(task.labels)
+        for spec in task.joint
+        if isinstance(spec, ThresholdSpec | PolynomialSpec | CircuitSpec)
+    }
+
+
+def outcomes_of(aggregate: Aggregate, groups: Mapping[str, tuple[str, ...]]) -> tuple[Outcome, ...]:
+    """One outcome for each group of a computation that `groups` has, else one for the whole; by name and labels."""
+    rows = [row for one in aggregate.joint for row in _outcomes(one, groups.get(one.name), aggregate.cells)]
     rows.sort(key=lambda row: (row.measure, row.labels))
     if len({(row.measure, row.labels) for row in rows}) < len(rows):
         raise WireError("repeated_cell", "the aggregate has two outcomes of one joint computation")
@@ -88,16 +95,17 @@ def _nearest(exact: Fraction) -> float | None:
         return None
 
 
-def _outcomes(result: JointResult) -> Iterable[Outcome]:
-    if result.job not in BY_GROUP or not result.values:
-        yield Outcome(
-            labels=(), measure=result.name, outcome=result.outcome, reason=result.reason, at_fault=_sorted(result)
-        )
-        return
+def _outcomes(result: JointResult, keys: tuple[str, ...] | None, cells: Iterable[CellResult]) -> Iterable[Outcome]:
     reasons: dict[Labels, set[str]] = {}
-    for value in result.values:
-        reason = result.reason if result.outcome != "point" else value.reason
-        reasons.setdefault(tuple(sorted(value.labels.items())), set()).add(reason)
+    if keys is None:
+        reasons[()] = {result.reason}
+    elif result.outcome == "point":
+        for value in result.values:
+            reasons.setdefault(tuple(sorted(value.labels.items())), set()).add(value.reason)
+    else:
+        # What is suppressed as a whole names no group: they are those of the window's cells.
+        labels_of_groups = {tuple(sorted((key, cell.labels[key]) for key in keys)) for cell in cells}
+        reasons = {labels: {result.reason} for labels in labels_of_groups or {()}}
     for labels, given in reasons.items():
         if len(given) > 1:
             raise WireError("repeated_cell", "a group of a joint result is there as a value and as suppressed")
@@ -107,9 +115,5 @@ def _outcomes(result: JointResult) -> Iterable[Outcome]:
             measure=result.name,
             outcome="point" if reason == "none" else "suppressed",
             reason=reason,
-            at_fault=_sorted(result),
+            at_fault=tuple(sorted(result.at_fault)),
         )
-
-
-def _sorted(result: JointResult) -> tuple[str, ...]:
-    return tuple(sorted(result.at_fault))

@@ -15,6 +15,7 @@ The same aggregate always gives the same rows in the same order: writing twice o
 from __future__ import annotations
 
 from fractions import Fraction
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from protocol.errors import ConfigError, WireError
@@ -23,7 +24,7 @@ from sinks.joint import check_joint, numbers_of, outcomes_of
 from sinks.rows import Contributing, Labels, Outcome, Result, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from protocol.aggregate import Aggregate, CellResult, Contributor
     from protocol.task import Task
@@ -66,8 +67,11 @@ RESERVED = frozenset(
 """What tags, fields and columns are called here; a label of the same name would hide one of them."""
 
 
-def rows_of(aggregate: Aggregate) -> Rows:
-    """The rows of one aggregate; WireError where it contradicts itself, so that no row is written over another."""
+def rows_of(aggregate: Aggregate, groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Rows:
+    """The rows of one aggregate; WireError where it contradicts itself, so that no row is written over another.
+
+    `groups`: as `sinks.joint.groups_of` says of the task.
+    """
     cells = sorted(aggregate.cells, key=_place)
     places = [_place(cell) for cell in cells]
     if len(set(places)) < len(places):
@@ -86,7 +90,7 @@ def rows_of(aggregate: Aggregate) -> Rows:
         last_seal=aggregate.last_seal,
         revealed_at=aggregate.revealed_at,
         results=tuple(_result(cell) for cell in cells if cell.outcome == "point"),
-        outcomes=(*(_outcome(cell) for cell in cells), *outcomes_of(aggregate.joint)),
+        outcomes=(*(_outcome(cell) for cell in cells), *outcomes_of(aggregate, groups)),
         contributors=_contributors(aggregate.contributors),
         joint=numbers_of(aggregate.joint),
     )

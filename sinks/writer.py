@@ -19,6 +19,7 @@ from protocol.aggregate import decode
 from protocol.errors import WireError
 from protocol.units import iso
 from runtime.fold import Effect
+from sinks.joint import groups_of
 from sinks.points import check_shape, rows_of
 from sinks.store import AwayError
 
@@ -48,7 +49,7 @@ def read(value: bytes, task: Task) -> Rows:
     try:
         aggregate = decode(value, task=task)
         check_shape(aggregate, task)
-        return rows_of(aggregate)
+        return rows_of(aggregate, groups_of(task))
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise WireError("not_an_aggregate") from None
 
