@@ -77,6 +77,7 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 	@$(VENV)/bin/mypy -p tests.simulation
 	@$(VENV)/bin/mypy -p tests.faults
 	@$(VENV)/bin/mypy -p benchmarks
+	@$(VENV)/bin/mypy -p examples
 	@$(VENV)/bin/lint-imports
 
 .PHONY: bench

@@ -159,3 +159,7 @@ def aes_128() -> str:
             state = mixed
         state = mix(state, key)
     return b.text([bit for byte in reversed(state) for bit in byte])
+
+
+if __name__ == "__main__":
+    print(aes_128(), end="")
