@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_ops.joint.base import plus
+from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.comparing import less
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.shuffling import confirm, shuffle
@@ -28,6 +29,10 @@ from mpc_ops.rounds import Array, CheckFailedError, Interactive, together
 
 MOST = 512
 ROUNDS = 12
+
+
+class OrderError(ValueError):
+    """Values outside their declared range, which have no order modulo 2^64: no party has lied, who shared them has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:
 def ranking(side: Replicated, below: Array, count: int) -> Interactive[NDArray[np.int64]]:
     """Open the comparisons of all pairs of `count` distinct keys: the rank of each. Rounds: 1.
 
-    Only for keys in an order that nobody knows. Raises CheckFailedError where the comparisons contradict each other.
+    Only for keys in an order that nobody knows. Where the comparisons contradict each other, and have been checked,
+    raises OrderError, at all parties alike; else CheckFailedError.
     """
     left, right = np.triu_indices(count, 1)
     lower = yield from side.over(Bits(1)).open(below)
@@ -107,5 +113,7 @@ def ranking(side: Replicated, below: Array, count: int) -> Interactive[NDArray[n
     wins[..., left, right] = 1 - lower.astype(np.int64)
     ranks: NDArray[np.int64] = wins.sum(axis=-1)
     if not np.array_equal(np.sort(ranks, axis=-1), np.broadcast_to(np.arange(count), ranks.shape)):
+        if isinstance(side, Checked):
+            raise OrderError("a value is outside the declared range")
         raise CheckFailedError("comparisons contradict each other")
     return ranks
