@@ -109,3 +109,12 @@ def test_values_without_an_order_are_no_lie_of_a_party(scheme: Any) -> None:
     error = ordering.OrderError if isinstance(scheme, Checked3) else CheckFailedError
     with pytest.raises(error):
         scheme.run(lambda side, share: ordering.order(side, share, 60), x)
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, Checked3(Z64)])
+def test_values_without_an_order_are_no_lie_of_a_party(scheme: Any) -> None:
+    """Three values a third of 2^64 apart are each below the next one: whoever shared them left the declared range."""
+    x = Z64.element([0, (1 << 64) // 3, 2 * ((1 << 64) // 3)]) >> np.uint64(2)  # two more bits are the index's
+    error = ordering.OrderError if isinstance(scheme, Checked3) else CheckFailedError
+    with pytest.raises(error):
+        scheme.run(lambda side, share: ordering.order(side, share, 60), x)
