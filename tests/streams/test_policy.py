@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.body import SealNotes
+from protocol.share import SharePayload
 from streams.assembly import CellSums
-from streams.policy import judge, totals, set_verdict
+from streams.policy import due_cells, judge, set_verdict, totals
 from tests.trial import Trial, make_trial
 
 NAMES = ("east-1", "north-1", "south-1", "west-1")
@@ -94,6 +95,25 @@ def test_rows_beyond_the_limits_overflow() -> None:
         notes={},
     )
     assert dict(payload.suppressed)[0] == "overflow"
+
+
+def test_a_measure_without_statistics_is_neither_released_nor_suppressed() -> None:
+    """It feeds joint computations alone: its cells are not due, however many readings they have."""
+    measures = {
+        "no2": {"unit": "ug/m3", "range": [0, 1000], "resolution": 1},
+        "load": {"unit": "kW", "range": [0, 1000], "resolution": 1, "statistics": []},
+    }
+    job = {"name": "overload", "job": "threshold", "measure": "load", "limit": 9}
+    trial = make_trial("replicated", measures=measures, joint=[job])
+    released = [trial.task.measure_names[cell.measure] == "no2" for cell in trial.roster.cells(trial.task)]
+    assert due_cells(trial.task, trial.roster).tolist() == released
+    parts = {name: part(dict.fromkeys(range(5), 4)) for name in NAMES}  # all cells but the last
+    payload = judge(trial.task, trial.roster, totals(trial.task, trial.roster, parts, held=2), notes={})
+    due = [number for number, one in enumerate(released) if one]
+    assert sorted([*payload.released.tolist(), *dict(payload.suppressed)]) == due
+    assert payload.released.tolist() == [number for number in due if number < 5]
+    decoded = SharePayload.decode(payload.encode(), due=due, held=2)
+    assert decoded.released.tolist() == payload.released.tolist()
 
 
 @pytest.mark.parametrize(
