@@ -120,7 +120,7 @@ def test_a_joint_computation_that_was_suppressed_is_no_hidden_value(
     setting = setting_of(sample)
     progress = progress_of(setting, 18)
     some = next(iter(progress.found.values()))
-    late = Due(max(due.window for due in progress.found) + HOUR, (), "overload")
+    late = Due(max(due.window for due in progress.found), (("area", "west"),), "overload")
     failed = replace(some, outcome="suppressed", reason="party_missing", latency_ms=None)
     more = replace(progress, found={**progress.found, late: failed})
     with_joint = replace(setting, plain=replace(setting.plain, joint=frozenset({"overload"})))
