@@ -147,7 +147,7 @@ def test_every_wait_has_its_words(changes: dict[str, Any], words: str) -> None:
         ({"verified": False}, "not verified"),
         (
             {"outcome": "suppressed", "reason": "party_missing", "parties": [], "at_fault": ["party-3"]},
-            "suppressed: Given up: too few parties answered within give_up_after.; at fault: party-3",
+            "suppressed: Given up: too few parties answered in time.; at fault: party-3",
         ),
     ],
 )
