@@ -101,8 +101,9 @@ class JointRun(Generic[T]):
             return
         if isinstance(record, Stop):
             self._silent = True
-            # What this party has found itself says more than what another one claims.
-            self.stopped = self.stopped or Stopped(reason=record.reason, suspects=record.suspects)
+            # What this party has found itself says more than what another one claims, who may be the liar itself.
+            suspects = {record.party, *record.suspects} - {self.party}
+            self.stopped = self.stopped or Stopped(reason=record.reason, suspects=tuple(sorted(suspects)))
             return
         self._counted[record.party] = record
         self._hashes[record.party] = hashlib.sha256(raw).digest()
