@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.comparing import less
-from mpc_ops.joint.replicated import Replicated
+from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.joint.shuffling import confirm, shuffle
-from mpc_ops.rings import Bits
+from mpc_ops.rings import Z64, Bits
 from mpc_ops.rounds import Array, CheckFailedError, Interactive, together
 
 MOST = 512
@@ -76,6 +76,7 @@ def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
 
     Raises ValueError where there is no value, too many, or `bits` and the bits of an index are more than 63.
     """
+    needed(side, Z64)
     count = x.shape[-1]
     if not 1 <= count <= MOST:
         raise ValueError(f"{count} values: 1 to {MOST} can be sorted")
@@ -96,7 +97,7 @@ def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
 def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:
     """For each pair i < j of keys along the last axis, whether key i is below key j: single bits. Rounds: 8."""
     left, right = np.triu_indices(keys.shape[-1], 1)
-    result = yield from less(side, keys[..., left], keys[..., right])
+    result = yield from less(side, np.take(keys, left, axis=-1), np.take(keys, right, axis=-1))
     return result
 
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpc_ops.joint.base import plus
+from mpc_ops.joint.base import SchemeError, plus
 from mpc_ops.joint.gates import carries, from_bit, majority, words_of
-from mpc_ops.joint.replicated import PARTIES, Replicated
+from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
 
@@ -34,10 +34,9 @@ _TOP = np.uint64(63)
 def truncate(side: Replicated, x: Array, shift: int) -> Interactive[Array]:
     """floor(x / 2^shift) or one more, for signed x in [-2^62, 2^62), over Z/2^64. Rounds: 3, 1032 bytes for each.
 
-    Raises ValueError for a shift that is not 0 to 62.
+    Raises ValueError for a shift that is not 0 to 62, SchemeError for a checked side.
     """
-    if side.ring is not Z64:
-        raise TypeError(f"these are shares over {side.ring.name}, not over {Z64.name}")
+    needed(side, Z64)
     if not 0 <= shift <= TRUNCATION_BITS:
         raise ValueError(f"a shift by {shift} is not one by 0 to {TRUNCATION_BITS}")
     if shift == 0:
@@ -61,6 +60,7 @@ def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interac
     The mask is statistical above, and its `shift` low bits are shared bits. Raises ValueError where field or range
     are too small.
     """
+    needed(side)
     if not 0 <= shift <= bits:
         raise ValueError(f"a shift by {shift} is not one by 0 to {bits}")
     _fits(side.ring, bits)
@@ -86,7 +86,9 @@ def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Ar
 
 
 def _fits(ring: Ring, bits: int) -> None:
-    if not isinstance(ring, PrimeField) or bits + STATISTICAL_BITS + 3 >= ring.bits:
+    if not isinstance(ring, PrimeField):
+        raise SchemeError(f"{ring.name} is no large field")
+    if bits + STATISTICAL_BITS + 3 >= ring.bits:
         raise ValueError(f"{bits} bits and their mask do not fit {ring.name}")
 
 
@@ -114,6 +116,7 @@ def lift(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
     follows.
     """
+    needed(side, Z64)
     y = plus(side, x, np.full(x.shape[1:], _ONE << _TOP, dtype=np.uint64))
     over = side.over(ring)
     components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]

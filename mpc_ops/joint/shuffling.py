@@ -18,7 +18,7 @@ import numpy as np
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.checked import Checked
-from mpc_ops.joint.replicated import PARTIES, Replicated
+from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.joint.rounding import lift
 from mpc_ops.rings import F127, Ring
 from mpc_ops.rounds import Array, Interactive, Item, Received, Round, Sent
@@ -31,6 +31,7 @@ def shuffle(side: Replicated, x: Array) -> Interactive[Array]:
     an order from their common key, and share the result anew: components k and k + 2 from keys with the third party,
     who needs no message, component k + 1 the rest, as the sum of what each of the two has left.
     """
+    needed(side)
     lists = x.shape[2:]
     for step in range(PARTIES):
         first, second, third = ((step + offset) % PARTIES for offset in range(PARTIES))

@@ -12,6 +12,7 @@ from mpc_ops.joint.shuffling import shuffle
 from mpc_ops.rings import F61, Z64
 from mpc_ops.rounds import CheckFailedError, Interactive
 from tests.mpc_ops.joint.common import Checked3, Replicated3, stream, words
+from tests.mpc_ops.joint.replicated_operations import everything, everything_sorted
 
 SCHEME = Replicated3(Z64)
 
@@ -23,15 +24,6 @@ def numbers(label: object, shape: tuple[int, ...], bits: int) -> Any:
     return drawn.reshape(shape)
 
 
-def everything(side: Any, x: Any, bits: int) -> Interactive[Any]:
-    """All that a sorted list gives, as one share."""
-    result = yield from ordering.order(side, x, bits)
-    single = [result.minimum(), result.maximum(), result.first_lowest(), result.last_highest(), result.twice_median()]
-    top = result.top(x.shape[-1])
-    parts = [result.values, result.indices, top.values, top.indices, *(share[..., None] for share in single)]
-    return np.concatenate(parts, axis=-1)
-
-
 @pytest.mark.parametrize(
     ("shape", "bits"), [((1,), 63), ((2,), 62), ((3,), 61), ((40, 9), 59), ((200, 5), 2), ((60,), 57)]
 )
@@ -40,16 +32,8 @@ def test_sorting(shape: tuple[int, ...], bits: int) -> None:
     x = numbers((shape, bits), shape, bits)
     result = SCHEME.run(lambda side, share: everything(side, share, bits), x.view(np.uint64))
     got = SCHEME.reveal(result.results).view(np.int64)
-    indices = np.argsort(x, axis=-1, kind="stable")
-    values = np.take_along_axis(x, indices, axis=-1)
-    n = shape[-1]
-    middle = values[..., (n - 1) // 2] + values[..., n // 2]
-    single = [values[..., 0], values[..., -1], indices[..., 0], indices[..., -1], middle]
-    expected = np.concatenate(
-        [values, indices, values[..., ::-1], indices[..., ::-1], *(part[..., None] for part in single)], axis=-1
-    )
-    assert np.array_equal(got, expected)
-    assert result.rounds == (ordering.ROUNDS if n > 1 else result.rounds)
+    assert np.array_equal(got, everything_sorted(x))
+    assert result.rounds == (ordering.ROUNDS if shape[-1] > 1 else result.rounds)
 
 
 def test_messages_are_as_large_as_said() -> None:
