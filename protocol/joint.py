@@ -21,6 +21,8 @@ from protocol.model import Key
 
 MOST_COLUMNS: Final = 512
 """How many values can be put in order."""
+LONGEST_OUTPUT: Final = 1_328
+"""Wires of an output of a circuit: as a number it has at most 400 digits."""
 
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 

@@ -21,6 +21,7 @@ from protocol.aggregate import JointValue
 from protocol.canonical import Json, canonical
 from protocol.errors import ConfigError, WireError
 from protocol.joint import (
+    LONGEST_OUTPUT,
     CircuitSpec,
     JointSpec,
     LeastSquaresSpec,
@@ -151,6 +152,12 @@ def plans_of(task: Task, roster: Roster, netlists: Mapping[str, Netlist]) -> tup
     """
     plans = tuple(_plan(task, roster, spec, netlists) for spec in task.joint)
     circuits = [plan for plan in plans if isinstance(plan.spec, CircuitSpec)]
+    for plan in circuits:
+        if any(wires > LONGEST_OUTPUT for wires in netlists[plan.name].outputs):
+            raise ConfigError(
+                f"joint {plan.name}: an output of its circuit has more than {LONGEST_OUTPUT} wires",
+                remedy="A value has at most that many bits. Divide the output in the netlist's third line.",
+            )
     outputs = sum(len(plan.groups) * _value_size(plan, roster, netlists[plan.name]) for plan in circuits)
     size = roster.result_size(task) + outputs
     if size > LARGEST_RESULT:

@@ -527,3 +527,17 @@ def test_circuits_are_read_beside_the_task(
     with pytest.raises(ConfigError, match=reason) as error:
         load_netlists(task, tmp_path)
     assert error.value.remedy
+
+
+def test_an_output_too_long_for_a_result_is_refused() -> None:
+    """One of 1,328 wires has 400 digits, which an aggregate holds; one wire more is refused before any window."""
+    for wires in (1_328, 1_329):
+        netlist = parse(
+            f"{wires} {wires + 1}\n1 1\n1 {wires}\n" + "".join(f"1 1 0 {k + 1} INV\n" for k in range(wires))
+        )
+        trial = trial_of({**CIRCUIT, "inputs": [["load", 1]]})
+        if wires == 1_328:
+            assert plans_of(trial.task, trial.roster, {"add": netlist})
+        else:
+            with pytest.raises(ConfigError, match="more than 1328 wires"):
+                plans_of(trial.task, trial.roster, {"add": netlist})
