@@ -1,4 +1,7 @@
-"""Write the test vectors: `make vectors`. A change of any of them is a change of the wire (SPEC, CHANGELOG)."""
+"""Write the test vectors: `make vectors`. A change of any of them is a change of the wire (SPEC, CHANGELOG).
+
+And the tables of docs/joint-computation.md that are made from the code.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from tests.vectors.bad import aggregates_bad, batches_bad, controls_bad
 from tests.vectors.good import Vectors, aggregates, agreed, batches, contributions, controls, quantise, sharing, windows
 from tests.vectors.jobs import jobs, jobs_bad
 from tests.vectors.joint import joint
+from tests.vectors.page import PAGE, written
 from tests.vectors.playing import HERE, Encapsulations
 from tests.vectors.rounds import rounds_run
 from tests.vectors.sets import sets
@@ -46,6 +50,7 @@ def main(directory: Path = HERE) -> None:
     """Write all files."""
     for name, vectors in every_file():
         (directory / name).write_text(text_of(vectors))
+    PAGE.write_text(written(PAGE.read_text(), json.loads((directory / "joint.json").read_text())))
 
 
 if __name__ == "__main__":

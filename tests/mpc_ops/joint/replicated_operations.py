@@ -35,6 +35,7 @@ from tests.mpc_ops.joint.operations import (
 )
 
 CIRCUIT = cases.RandomCircuit(16, 200)
+TITLES = {"z64": "Z/2^64"} | {f"f{bits}": f"2^{bits} - 1" for bits in (61, 127, 521, 1279)} | {"bits64": "bits"}
 
 
 def _circuit(side: Any, x: Array, y: Array) -> Interactive[Array]:
@@ -44,7 +45,7 @@ def _circuit(side: Any, x: Array, y: Array) -> Interactive[Array]:
 
 def _from_bits(ring: Ring, width: int, schemes: dict[Any, int], *refused: Any) -> Operation:
     return Operation(
-        name=f"Boolean to arithmetic shares over {ring.name}",
+        name=f"Boolean shares to arithmetic ones over {TITLES[ring.name]}",
         program=opened(lambda side, x: gates.from_bits(side, x, ring, width), ring),
         inputs=lambda bits, count: [cases.some(bits, "x", (count,)) & Bits(width).ones],
         expected=lambda _, x: x,
@@ -129,7 +130,7 @@ def _comparison(
 
 def _lifting(ring: Ring, plain: int, sure: int) -> Operation:
     return Operation(
-        name=f"arithmetic shares to ones over {ring.name} (lift)",
+        name=f"lift to {TITLES[ring.name]}",
         program=opened(lambda side, x: rounding.lift(side, x, ring), ring),
         inputs=several(1),
         expected=lambda _, x: signed(x),
@@ -158,7 +159,7 @@ COMPARISONS = [
         everything_sorted,
         sure=5000,
     ),
-    _comparison("arithmetic to Boolean shares", gates.to_bits, several(1), lambda x: x, sure=20_000, ring=BITS),
+    _comparison("arithmetic shares to Boolean ones", gates.to_bits, several(1), lambda x: x, sure=20_000, ring=BITS),
     _lifting(F61, MANY, 20_000),
     _lifting(F127, 50_000, 5000),
     _lifting(F521, 10_000, 2000),
