@@ -125,7 +125,8 @@ def test_the_documented_costs_are_counted(ran: dict[str, InMemory]) -> None:
     """Rounds with those of keys and confirmation; bytes on the topic of the busiest party, signatures and seals too."""
     text = DOCUMENT.read_text(encoding="utf-8")
     begin, end = MARKERS
-    assert text.partition(begin)[2].partition(end)[0] == table(ran)
+    counted = table(ran)
+    assert text.partition(begin)[2].partition(end)[0] == counted, f"the table has to be\n{counted}"
 
 
 @pytest.mark.parametrize("job", JOBS)
