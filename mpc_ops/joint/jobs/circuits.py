@@ -20,8 +20,8 @@ class Circuit:
     """`instances` of a circuit, each with len(`widths`) columns, one instance after the other.
 
     The bits of an instance's columns fill all input wires in order, whatever inputs the netlist divides them into:
-    the first column's lowest bit is wire 0. Column k must lie in 0 .. 2^widths[k] - 1, and only its lowest bits are
-    read. Raises ValueError where the widths are not the wires.
+    the first column's lowest bit is wire 0. Of column k the lowest widths[k] bits are read, in two's complement: what
+    does not fit into them is cut off. Raises ValueError where the widths are not the wires.
     """
 
     netlist: Netlist
