@@ -124,7 +124,10 @@ def lied(case: Case, chance: random.Random) -> str:
     try:
         result = collected(case, log.runs)
     except CheckFailedError:
-        assert all(run.stopped is not None for run in log.runs)
+        for party in honest:
+            stopped = log.runs[party].stopped
+            assert stopped is not None
+            assert liar in stopped.suspects
         stops = [record for record in map(log.decode, log.log) if isinstance(record, Stop)]
         assert all(liar in record.suspects for record in stops if record.party in honest)
         return stops[0].reason
