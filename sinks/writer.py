@@ -142,7 +142,7 @@ class Writer(Effect):
             {
                 "window": rows.window_start,
                 "written_at": now,
-                "points": len(rows.results),
+                "points": sum(row.outcome == "point" for row in rows.outcomes),
                 "suppressed": dict(sorted(hidden.items())),
                 "refused_points": sum(written.refused.values()),
             }
@@ -171,6 +171,7 @@ class Writer(Effect):
             points=len(rows.results),
             outcomes=len(rows.outcomes),
             contributors=len(rows.contributors),
+            **({"joint": len(rows.joint)} if rows.joint else {}),
             refused=sum(written.refused.values()),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sqlite3
 from contextlib import closing
@@ -13,14 +14,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from protocol.aggregate import Aggregate, JointResult, JointValue, encode
 from protocol.errors import ConfigError, WireError
+from runtime.fold import Record
 from sinks.influx import InfluxStore, points_of
 from sinks.joint import groups_of
+from sinks.metrics import SinkMetrics
 from sinks.points import rows_of
 from sinks.sqlite import SqliteStore
-from sinks.writer import read
+from sinks.writer import Writer, read
 from tests.sinks import made
 from tests.trial import START, counted, make_trial
 
@@ -286,3 +290,26 @@ def test_a_label_named_like_a_column_of_joint_results_is_refused(tmp_path: Path,
             clock=lambda: 0,
             joint=True,
         )
+
+
+def test_what_was_written_is_told_with_its_joint_results(tmp_path: Path) -> None:
+    """/status: outcomes with a value, those of joint computations too, and reasons of the others."""
+
+    class Still:
+        def wall(self) -> int:
+            return START
+
+        def monotonic(self) -> float:
+            return 0.0
+
+    writer = Writer(
+        task=TASK,
+        store=open_sqlite(tmp_path / "results.db"),
+        metrics=SinkMetrics(CollectorRegistry(), TASK),
+        clock=Still(),
+    )
+    row = Record(topic="aggregates", partition=0, offset=0, key=None, value=record(ALL), timestamp=0)
+    asyncio.run(writer.write(row, 0))
+    writer.close()
+    (told,) = writer.recent
+    assert (told["points"], told["suppressed"]) == (1 + 4, {"too_few_organisations": 1 + 1})
