@@ -43,6 +43,8 @@ class Role(run.Server):
         self.file = file
         self.kind = file.kind
         self.environment = dict(environment)
+        self.module = "sotto.cli"
+        """What its next start runs."""
         self.http = f"{run.HOST}:{run.free_port()}"
         self.starts = 0
 
@@ -87,7 +89,7 @@ class Role(run.Server):
     def _command(self) -> Sequence[str]:
         self.starts += 1
         role = [self.file.kind, str(self.file.path.resolve()), "--http", self.http]
-        return [sys.executable, "-m", "sotto.cli", *role]
+        return [sys.executable, "-m", self.module, *role]
 
     def _ready(self) -> bool:
         return True  # a role waits for its servers by itself, and whoever broke them must not wait for the role
