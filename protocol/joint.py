@@ -19,7 +19,7 @@ from protocol.joint_entry import Entry, Grouped, Measures, Number, exact_decimal
 from protocol.measure import Limits, Measure
 from protocol.model import Key
 
-MOST_COLUMNS: Final = 512
+MOST_COLUMNS: Final = 256
 """How many values can be put in order."""
 LONGEST_OUTPUT: Final = 1_328
 """Wires of an output of a circuit: as a number it has at most 400 digits."""

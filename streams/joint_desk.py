@@ -26,13 +26,13 @@ from streams.joint_reveal import pack
 from streams.joint_run import JobEnd, JointRun, Stopped, window_program
 from streams.policy import Totals
 
-MOST_HEARD: Final = 5_000
-"""Records of one party for one window that wait here: far more than a run has rounds."""
+MOST_HEARD: Final = 64 << 20
+"""Bytes of one party's records for one window that wait here: more than a run has. A liar can say anything."""
 
 
 @dataclass(slots=True)
 class _Heard:
-    """What the log has said of a window whose run has not begun here, and how many records each party wrote of it."""
+    """What the log has said of a window whose run has not begun here, and how many bytes each party wrote of it."""
 
     records: list[tuple[RoundsRecord, bytes]] = field(default_factory=list)
     by: Counter[int] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class JointDesk:
             self._runs[record.window].run.take(record, raw)
             return
         heard = self._heard.setdefault(record.window, _Heard())
-        heard.by[record.party] += 1
+        heard.by[record.party] += len(raw)
         if heard.by[record.party] <= MOST_HEARD:
             heard.records.append((record, raw))
 
@@ -155,7 +155,7 @@ class JointDesk:
         self._told(window, shares, stopped)
 
     def _end_all(self, window: int, reason: str, suspects: tuple[int, ...], stopped: Stopped | None = None) -> None:
-        """No job has a result; but what the policy says of a job by itself is the same with and without a run."""
+        """No job has a result, and all have the same reason."""
         self._end(window, [JointShare(reason=reason, suspects=suspects) for _ in self._plans], stopped)
 
 

@@ -75,7 +75,8 @@ class Plan:
     def verdict(self, whole: Totals) -> Verdict:
         """Apply the policy to the groups of an agreed set."""
         cells = np.unique(self.cells, axis=1).reshape(len(self.groups), -1)  # a cell that is read twice counts once
-        return verdict(self.task, whole, cells, self.due, elementwise=self.elementwise)
+        shown = isinstance(self.spec, RankSpec) and self.spec.reveal == "values"
+        return verdict(self.task, whole, cells, self.due, elementwise=self.elementwise, shown=shown)
 
     def columns(
         self, sums: NDArray[np.uint64], counts: NDArray[np.int64], groups: Sequence[int], party: int

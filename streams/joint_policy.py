@@ -30,10 +30,13 @@ class Verdict:
 
 
 def verdict(
-    task: Task, whole: Totals, cells: NDArray[np.intp], due: NDArray[np.bool_], *, elementwise: bool
+    task: Task, whole: Totals, cells: NDArray[np.intp], due: NDArray[np.bool_], *, elementwise: bool, shown: bool
 ) -> Verdict:
-    """Judge the groups of a job: `cells` intp[groups, k], `due` bool[cells] (`streams.policy.due_cells`)."""
-    groups = cells if elementwise else cells.reshape(1, -1)
+    """Judge the groups of a job: `cells` intp[groups, k], `due` bool[cells] (`streams.policy.due_cells`).
+
+    `shown`: the sum of a group may be the result, so each group must hold by itself, although none can be left out.
+    """
+    groups = cells if elementwise or shown else cells.reshape(1, -1)
     reasons = _reasons(task, whole, groups)
     used = np.unique(cells[due[cells]])
     alone = dict(zip(used.tolist(), _reasons(task, whole, used[:, None]), strict=True))
@@ -41,7 +44,8 @@ def verdict(
         if reasons[number] == "none":
             reasons[number] = next((why for cell in group if (why := alone.get(cell, "none")) != "none"), "none")
     if not elementwise:
-        return Verdict(reason=reasons[0], groups=tuple(range(len(cells))) if reasons[0] == "none" else ())
+        reason = next((why for why in reasons if why != "none"), "none")
+        return Verdict(reason=reason, groups=tuple(range(len(cells))) if reason == "none" else ())
     return Verdict(
         groups=tuple(group for group, reason in enumerate(reasons) if reason == "none"),
         hidden=tuple((group, reason) for group, reason in enumerate(reasons) if reason != "none"),

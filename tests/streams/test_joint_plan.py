@@ -374,6 +374,14 @@ def test_organisations_may_each_hold_one_equation() -> None:
     assert Window(two, held_by_one).result(plan_of(two)) == ("too_few_organisations", ())
 
 
+@pytest.mark.parametrize(("reveal_what", "reason"), [("labels", "none"), ("values", "too_few_organisations")])
+def test_a_value_that_is_shown_must_be_allowed_by_itself(reveal_what: str, reason: str) -> None:
+    """Who is first may be told of groups that one organisation fills alone; the sum of such a group may not."""
+    entry = {"name": "top", "job": "rank", "measure": "a1", "places": ["max"], "reveal": reveal_what}
+    trial = trial_of(entry, measures={"load": LOAD, **COLUMNS})
+    assert Window(trial, held_by_one).result(plan_of(trial))[0] == reason
+
+
 def test_what_is_kept_back_cannot_be_subtracted() -> None:
     """A group of a released measure is hidden where one of its cells is: the others would leave it."""
     entry = {"name": "wear", "job": "polynomial", "measure": "load", "by": [], "coefficients": [0, 1], "unit": "kW"}
