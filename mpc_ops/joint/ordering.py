@@ -87,11 +87,21 @@ def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
     columns = np.stack([x, plus(side, side.zero(x.shape[1:]), indices)], axis=1)
     shuffled = yield from shuffle(side, columns)
     keys = (shuffled[:, 0] << np.uint64(index_bits)) + shuffled[:, 1]
-    bits_of, _ = yield from together(comparisons(side, keys), confirm(side, columns, shuffled))
-    ranks = yield from ranking(side, bits_of, count)
+    below, _ = yield from together(
+        _checked(side, comparisons(side, keys)), confirm(side, x, shuffled, bits=max(bits - 1, index_bits))
+    )
+    ranks = yield from ranking(side, below, count)
     places = np.argsort(ranks, axis=-1)
     result = np.take_along_axis(shuffled, np.broadcast_to(places, shuffled.shape), axis=-1)
     return Sorted(result[:, 0], result[:, 1])
+
+
+def _checked(side: Replicated, comparing: Interactive[Array]) -> Interactive[Array]:
+    """Check them as soon as they are there, beside what else is checked."""
+    below = yield from comparing
+    if isinstance(side, Checked):
+        yield from side.verify()
+    return below
 
 
 def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpc_ops.joint.base import SchemeError, plus
-from mpc_ops.joint.gates import carries, from_bit, majority, words_of
+from mpc_ops.joint.gates import carries, from_bit, majority, negation, words_of
 from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
@@ -27,8 +27,14 @@ TRUNCATION_BITS = 62
 STATISTICAL_BITS = 40
 """A mask longer than what it hides by so many bits shows it with probability 2^-40."""
 
+NEAR_BITS = 61
+"""Of numbers that are lifted in 3 rounds."""
+
 _ONE = np.uint64(1)
 _TOP = np.uint64(63)
+_NEAR = np.uint64(NEAR_BITS)
+_LOW_BITS = np.uint64(62)
+_LOW = np.uint64((1 << 62) - 1)
 
 
 def truncate(side: Replicated, x: Array, shift: int) -> Interactive[Array]:
@@ -109,14 +115,48 @@ def _bounded(side: Replicated, shape: tuple[int, ...], bits: int) -> Array:
     return np.asarray(drawn & ((1 << bits) - 1), dtype=object)
 
 
-def lift(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
-    """From signed x over Z/2^64 to the same number over another ring. Rounds: 10.
+def lift(side: Replicated, x: Array, ring: Ring, *, bits: int = 63) -> Interactive[Array]:
+    """From signed x over Z/2^64, with -2^bits <= x < 2^bits, to the same number over another ring.
 
-    With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
+    Rounds: `lift_rounds`, 3 for up to 61 bits and 10 for more. Over a prime field beyond 2^66 two numbers that differ
+    modulo 2^64 stay different, even outside of the range.
+    """
+    needed(side, Z64)
+    if not 0 <= bits <= 63:
+        raise ValueError(f"signed words have up to 63 bits and a sign, not {bits}")
+    result = yield from (_lift_near(side, x, ring) if bits <= NEAR_BITS else _lift_any(side, x, ring))
+    return result
+
+
+def lift_rounds(bits: int) -> int:
+    """How many rounds `lift` takes."""
+    return 3 if bits <= NEAR_BITS else 10
+
+
+def _lift_near(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    """With y = x + 2^61 in [0, 2^62), y is the sum of the components' low 62 bits, less 0, 1, 2 or 3 times 2^62: which
+    of these, the two top bits of all three say, added modulo 4. One AND.
+    """
+    over = side.over(ring)
+    y = plus(side, x, np.full(x.shape[1:], _ONE << _NEAR, dtype=np.uint64))
+    low = [over.only(j, ring.element((side.component(y, j) & _LOW).max(axis=0))) for j in range(PARTIES)]
+    first, second, third = (word >> _LOW_BITS for word in words_of(side, y))
+    carry = yield from majority(side, first & _ONE, second & _ONE, third & _ONE, 1)
+    tops = first ^ second ^ third
+    # the sum of all tops less 1, modulo 4: so 3 stands for no 2^62 to take away
+    last = negation(side, tops & _ONE, 1)
+    wraps = yield from from_bit(side, np.stack([last, (tops >> _ONE) ^ carry ^ last], axis=1), ring)
+    above = ring.add(wraps[:, 0], ring.add(wraps[:, 1], wraps[:, 1]))
+    total = ring.add(ring.add(low[0], low[1]), low[2])
+    total = ring.add(total, ring.mul(above, ring.element(1 << 62)))
+    return plus(over, total, np.broadcast_to(ring.element(-(3 << 62) - (1 << 61)), x.shape[1:]))
+
+
+def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    """With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
     three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
     follows.
     """
-    needed(side, Z64)
     y = plus(side, x, np.full(x.shape[1:], _ONE << _TOP, dtype=np.uint64))
     over = side.over(ring)
     components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]

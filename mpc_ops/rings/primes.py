@@ -7,7 +7,6 @@ rounds cost more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import repeat
 from math import prod
 from typing import Any
 
@@ -111,7 +110,7 @@ class PrimeField:
 
 def _integers(data: bytes, size: int) -> list[int]:
     """Little-endian integers of `size` bytes each."""
-    return list(map(int.from_bytes, np.frombuffer(data, dtype=f"V{size}").tolist(), repeat("little")))
+    return [int.from_bytes(piece, "little") for piece in np.frombuffer(data, dtype=f"V{size}").tolist()]
 
 
 F127, F521, F1279 = PrimeField(127), PrimeField(521), PrimeField(1279)

@@ -123,7 +123,8 @@ class Product:
 
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """The sum."""
-        lifted = yield from lift(side, exactly(columns, 2 * self.pairs), F127)
+        bits = max(self.first, self.second).bit_length()
+        lifted = yield from lift(side, exactly(columns, 2 * self.pairs), F127, bits=bits)
         total = yield from inner(side.over(F127), lifted[:, : self.pairs], lifted[:, self.pairs :])
         result = yield from checked(side, self.ring, total[:, None])
         return result
@@ -161,7 +162,7 @@ class Polynomial:
 
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """One number for each column."""
-        lifted = yield from lift(side, exactly(columns, self.points), F127)
+        lifted = yield from lift(side, exactly(columns, self.points), F127, bits=self.largest.bit_length())
         values = yield from evaluate(side.over(F127), F127.element(list(self.coefficients)), lifted)
         result = yield from checked(side, self.ring, values)
         return result

@@ -40,7 +40,8 @@ class LinearSolve:
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """floor(scale x + 1/2), d numbers."""
         d, prime = self.system.size, self.system.field
-        lifted = yield from lift(side, exactly(columns, d * d + d), prime)
+        bits = max(self.system.matrix, self.system.right).bit_length()
+        lifted = yield from lift(side, exactly(columns, d * d + d), prime, bits=bits)
         over = side.over(prime)
         matrix = plus(over, lifted[:, : d * d].reshape(2, d, d), prime.element(self.ridge * np.eye(d, dtype=object)))
         solution = yield from solve(over, matrix, lifted[:, d * d :], self.system)
@@ -98,7 +99,8 @@ class LeastSquares:
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """floor(scale x + 1/2), `size` numbers."""
         system, entries = self.system, self.rows * self.size
-        lifted = yield from lift(side, exactly(columns, entries + self.rows), system.field)
+        bits = max(self.matrix, self.right).bit_length()
+        lifted = yield from lift(side, exactly(columns, entries + self.rows), system.field, bits=bits)
         rows = lifted[:, :entries].reshape(2, self.rows, self.size)
         solution = yield from least_squares(
             side.over(system.field), rows, lifted[:, entries:], system, ridge=self.ridge
