@@ -81,7 +81,7 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 	@$(VENV)/bin/lint-imports
 
 .PHONY: bench
-bench: $(VENV)/.dev  ## what the secrecy costs: gateway and party against the same work in plaintext
+bench: $(VENV)/.dev  ## what the secrecy costs: gateway and party against plaintext, joint computation against MPyC
 	@$(IN) -m benchmarks $(BENCH)
 
 .PHONY: faults

@@ -214,6 +214,14 @@ CASES = [
         schemes=WORDS,
     ),
     Case(
+        name="lift to a field, up to 61 bits",
+        values=COUNT,
+        program=opened(lambda side, x: rounding.lift(side, x, F127, bits=61), F127),
+        result=F127,
+        inputs=lambda ring: [(_pairs(ring)[0] >> np.uint64(2)) - np.uint64(1 << 61)],
+        schemes=WORDS,
+    ),
+    Case(
         name="truncation",
         values=COUNT,
         program=opened(lambda side, x: rounding.truncate(side, x, 20)),

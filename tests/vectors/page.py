@@ -1,4 +1,4 @@
-"""The tables of docs/joint-computation.md that are made from the code: which scheme does what, and what it costs."""
+"""The tables of docs/joint-computation.md that are made from the code: which scheme does what, what it costs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from tests.mpc_ops.joint.common import AdditiveDealt, Checked3, Replicated3, Sha
 from tests.mpc_ops.joint.operations import MANY, Operation
 from tests.mpc_ops.joint.replicated_operations import OPERATIONS, TITLES
 from tests.vectors.joint import table
+from tests.vectors.measured import measured_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "joint-computation.md"
 SCHEMES = ("<!-- which scheme does what -->\n", "<!-- end of which scheme does what -->\n")
+MEASURED = ("<!-- what is measured -->\n", "<!-- end of what is measured -->\n")
 COSTS = "<!-- table -->\n"
 FAMILIES = {"additive": AdditiveDealt, "Shamir": Shamir5, "replicated": Replicated3, "replicated, checked": Checked3}
 
@@ -38,9 +40,12 @@ def _cell(variants: list[Operation], family: type[Any]) -> str:
     return ", ".join(TITLES[r] if count == MANY else f"{TITLES[r]} ({count:,})" for r, count in cases.items()) or "-"
 
 
-def written(page: str, vectors: dict[str, Any]) -> str:
-    """The page with both tables as they must be. Raises ValueError for a page without their marks."""
+def written(page: str, vectors: dict[str, Any], measured: dict[str, Any]) -> str:
+    """The page with all tables as they must be. Raises ValueError for a page without their marks."""
     before, rest = page.split(SCHEMES[0])
     _, after = rest.split(SCHEMES[1])
-    text, _ = after.split(COSTS)
-    return before + SCHEMES[0] + offers() + SCHEMES[1] + text + COSTS + table(vectors)
+    text, rest = after.split(MEASURED[0])
+    _, rest = rest.split(MEASURED[1])
+    last, _ = rest.split(COSTS)
+    page = before + SCHEMES[0] + offers() + SCHEMES[1] + text
+    return page + MEASURED[0] + measured_table(measured) + MEASURED[1] + last + COSTS + table(vectors)

@@ -10,8 +10,8 @@ from tests.vectors.playing import HERE
 
 def test_the_tables_are_made_from_the_code() -> None:
     """`make vectors` writes them: which scheme does what from the list of operations, costs from the vectors."""
-    vectors = json.loads((HERE / "joint.json").read_text())
-    assert PAGE.read_text() == written(PAGE.read_text(), vectors)
+    vectors, measured = (json.loads((HERE / name).read_text()) for name in ("joint.json", "measured.json"))
+    assert PAGE.read_text() == written(PAGE.read_text(), vectors, measured)
 
 
 def test_results_agree_between_schemes() -> None:
