@@ -140,7 +140,7 @@ PRODUCTS = [
         program=opened(base.inner),
         inputs=several(2, 4),
         expected=lambda ring, x, y: Exact(ring).total(Exact(ring).mul(x, y), -1),
-        schemes=general(20_000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(10_000, SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
     Operation(
@@ -156,7 +156,7 @@ PRODUCTS = [
         program=opened(lambda side, x: polynomials.evaluate(side, public(side.ring, 6), x)),
         inputs=several(1),
         expected=lambda ring, x: Exact(ring).polynomial(public(ring, 6).astype(object), x),
-        schemes=general(5000, SURE_WORDS),
+        schemes=general(5000, SURE_WORDS) | {SURE_BOOLEAN: 20_000},
         refused=(SURE_WORDS,),
     ),
     Operation(

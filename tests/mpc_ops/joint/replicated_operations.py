@@ -128,11 +128,11 @@ def _comparison(
     )
 
 
-def _lifting(ring: Ring, plain: int, sure: int) -> Operation:
+def _lifting(ring: Ring, plain: int, sure: int, bits: int = 63) -> Operation:
     return Operation(
-        name=f"lift to {TITLES[ring.name]}",
-        program=opened(lambda side, x: rounding.lift(side, x, ring), ring),
-        inputs=several(1),
+        name=f"lift to {TITLES[ring.name]}" + (f", from up to {bits} bits" if bits < 63 else ""),
+        program=opened(lambda side, x: rounding.lift(side, x, ring, bits=bits), ring),
+        inputs=cases.bounded(bits) if bits < 63 else several(1),
         expected=lambda _, x: signed(x),
         schemes={WORDS: plain, SURE_WORDS: sure},
         refused=NO_WORDS,
@@ -149,7 +149,7 @@ COMPARISONS = [
         comparing.inside,
         cases.ranges,
         lambda x, low, high: ((low <= x) & (x <= high)) * 1,
-        sure=50_000,
+        sure=20_000,
         ring=BIT,
     ),
     _comparison(
@@ -164,6 +164,8 @@ COMPARISONS = [
     _lifting(F127, 50_000, 5000),
     _lifting(F521, 10_000, 2000),
     _lifting(F1279, 2000, 500),
+    _lifting(F61, MANY, 20_000, rounding.NEAR_BITS),
+    _lifting(F127, 50_000, 5000, rounding.NEAR_BITS),
 ]
 
 
@@ -221,7 +223,7 @@ FIXED_POINT = [
         program=opened(_grouped),
         inputs=cases.large_quotients(QUOTIENT),
         expected=lambda ring, n, d: cases.nearest(signed(n, ring.order), signed(d, ring.order)[:, None]),
-        schemes={Replicated3(F521): 8000, Checked3(F521): 1000},
+        schemes={Replicated3(F521): 5000, Checked3(F521): 500},
         refused=NO_FIELD,
     ),
     Operation(
@@ -294,9 +296,9 @@ def _fitting(name: str, ridge: int, plain: int, sure: int) -> Operation:
 
 
 SYSTEMS = [
-    _solving(2, 1000, 100, 16),
-    _solving(3, (1 << 20) - 1, 40, 6),
-    _solving(4, 100, 20, 4),
+    _solving(2, 1000, 80, 10),
+    _solving(3, (1 << 20) - 1, 30, 6),
+    _solving(4, 100, 10, 4),
     _fitting("least squares", 0, 30, 5),
     _fitting("ridge regression", 3, 30, 5),
 ]
