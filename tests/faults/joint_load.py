@@ -15,25 +15,32 @@ from tests.faults.joint_plain import ORGANISATIONS, Reading, readings
 from tests.faults.joint_trial import topic_of
 
 _ACKNOWLEDGED_WITHIN: Final = 60.0
+_TURN: Final = 0.2
 
 
 class Sensors:
     """Publishes one window every `every` seconds, from a thread of its own. Use as a context.
 
+    It waits while `ahead` windows are published that `finished` does not count: parties that are killed go through all
+    open windows again when they come back, so there must be an end to how many are open.
+
     A fault reaches neither the sensors nor their broker here: a message that is not acknowledged is an error.
     """
 
     def __init__(
-        self, *, seed: int, first: int, size: int, windows: int, every: float, address: tuple[str, int]
+        self, *, seed: int, first: int, size: int, windows: int, every: float, ahead: int, address: tuple[str, int]
     ) -> None:
         """`first` and `size` are milliseconds, of the first window's start and of a window."""
         self.published = 0
         """How many windows."""
+        self.finished = 0
+        """How many of them have come out, as far as whoever watches knows."""
         self.failure: str | None = None
         self.readings = 0
         self._seed = seed
         self._starts = range(first, first + windows * size, size)
         self._every = every
+        self._ahead = ahead
         self._address = address
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="joint-sensors", daemon=True)
@@ -55,6 +62,9 @@ class Sensors:
         clients = {organisation: self._connect(organisation) for organisation in ORGANISATIONS}
         try:
             for number, window in enumerate(self._starts):
+                while number >= self.finished + self._ahead:
+                    if self._stop.wait(_TURN):
+                        return
                 self._publish(clients, readings(self._seed, number, window))
                 self.published += 1
                 if self._stop.wait(self._every):

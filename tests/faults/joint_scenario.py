@@ -30,6 +30,8 @@ _PATIENCE: Final = 300.0
 """Seconds without a new window after which nothing will come."""
 _MONTH: Final = 30 * 86_400_000
 _LOAD_STEP: Final = Fraction(1, 10)
+_AHEAD: Final = 8
+"""So many windows are open at most."""
 _TURN: Final = 0.25
 _LOOK: Final = 3.0
 
@@ -79,6 +81,7 @@ def joint(asked: Asked, *, deadline: int = 300_000) -> Scene:
             size=WINDOW,
             windows=windows,
             every=asked.minutes * 60 / windows,
+            ahead=_AHEAD,
             address=world.sensors_mqtt,
         )
         with sensors:
@@ -100,6 +103,7 @@ def _wait(asked: Asked, world: World, killer: Killer, sensors: Sensors) -> float
         now = time.monotonic()
         if now - looked > _LOOK:
             looked, finished = now, joint_evidence.finished(world)
+            sensors.finished = finished
             asked.told.often(f"{sensors.published} windows published, {finished} finished, {len(killer.kills)} kills")
             if finished + sensors.published > state:
                 moved, state = now, finished + sensors.published
