@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from mpc_ops.joint.jobs import Job
-from protocol.rounds import RoundsRecord
+from protocol.rounds import Keys, RoundsRecord
 from protocol.share import JointShare
 from streams.agreement import Agreed
 from streams.joint_keys import PartyKeys, RunPlace
@@ -28,6 +28,8 @@ from streams.policy import Totals
 
 MOST_HEARD: Final = 64 << 20
 """Bytes of one party's records for one window that wait here: more than a run has. A liar can say anything."""
+MOST_KEYS: Final = 64 << 10
+"""As long as this party's own keys do not stand in the log: then nothing but keys counts, of any window to come."""
 
 
 @dataclass(slots=True)
@@ -86,8 +88,11 @@ class JointDesk:
             self._runs[record.window].run.take(record, raw)
             return
         heard = self._heard.setdefault(record.window, _Heard())
+        begun = self._keys.party in heard.by or record.party == self._keys.party
+        if not begun and not isinstance(record, Keys):
+            return  # round 0 opens behind the keys of all three: a record in front of one's own never counts
         heard.by[record.party] += len(raw)
-        if heard.by[record.party] <= MOST_HEARD:
+        if heard.by[record.party] <= (MOST_HEARD if begun else MOST_KEYS):
             heard.records.append((record, raw))
 
     def about(self, window: int, agreed: Agreed, whole: Totals) -> Iterator[RoundsRecord]:

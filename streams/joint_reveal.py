@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from mpc_ops.joint.jobs import Job, Polynomial, Product, Rank, numbers
+from mpc_ops.joint.jobs import Job, LeastSquares, LinearSolve, Polynomial, Product, Rank, numbers
+from mpc_ops.joint.quotients import LARGEST
 from mpc_ops.joint.replicated import PARTIES
 from mpc_ops.joint.replicated import reveal as add_components
 from mpc_ops.rings import Ring
@@ -125,7 +126,9 @@ def plausible(job: Job, found: Sequence[int]) -> bool:
         case Polynomial():
             most = sum(abs(c) * job.largest**power for power, c in enumerate(job.coefficients))
             return all(abs(number) <= most for number in found)
-        case _:  # bits, groups (the plan knows which there are), solutions (only the protocol knows more)
+        case LinearSolve() | LeastSquares():
+            return all(abs(number) <= LARGEST for number in found)
+        case _:  # bits, groups (the plan knows which there are)
             return True
 
 

@@ -48,14 +48,16 @@ _NOTHING: Final = Ballot()
 class _Open:
     """A window that this root works on. `heard`: Kafka's time of its first record.
 
-    Three waits follow each other, each with the whole deadline: for gateways (`since` the window was opened), for the
-    other parties' manifests (`told`: since the own one stands in the log), for their shares (`decided`).
+    Waits follow each other, each with the whole deadline: for gateways (`since` the window was opened), for the other
+    parties' manifests (`told`: since the own one stands in the log), for their part in joint computation (`decided`),
+    for their shares (`ran`: since that has ended here, or at once where there is none).
     """
 
     since: int
     heard: int
     told: int | None = None
     decided: int | None = None
+    ran: int | None = None
     goal: Mapping[int, int] | None = None
     whole: Totals | None = field(default=None, repr=False)
     wrote: set[tuple[str, int]] = field(default_factory=set)
@@ -235,6 +237,7 @@ class Root:
             state.since = min(state.since, now)
             state.told = None if state.told is None else min(state.told, now)
             state.decided = None if state.decided is None else min(state.decided, now)
+            state.ran = None if state.ran is None else min(state.ran, now)
         self._calm = None if self._calm is None else min(self._calm, now)
         self._behind = None if self._behind is None else min(self._behind, now)
 
@@ -327,6 +330,8 @@ class Root:
             if state.decided is None:
                 state.decided = now
             yield from self._about_shares(window, state, ballot, ballot.agreed)
+            if state.ran is None and self._has_run(window, ballot):
+                state.ran = now
         if self._calm is not None:
             yield from self._endings(window, state, ballot, now)
 
@@ -378,14 +383,20 @@ class Root:
             window=window, party=self.party, floor=self._floor(), digest=agreed.digest, key_id=key_id, sealed=sealed
         )
 
+    def _has_run(self, window: int, ballot: Ballot) -> bool:
+        """Whether nothing of joint computation keeps this party's share back."""
+        return self._joint is None or self.party in ballot.shares or self._joint.results(window) is not None
+
     def _endings(self, window: int, state: _Open, ballot: Ballot, now: int) -> Iterator[Written]:
         """End a wait that has become too long, as soon as the log is such that ending it means something."""
         phase = ballot.phase
         if now < self._phase_deadline(window, state, phase):
             return
         rules = self.agreement.rules
-        if phase == SHARES and rules.close_by is not None and self._joint is not None:
+        if phase == SHARES and state.ran is None and self._joint is not None and rules.close_by is not None:
             self._joint.abandon(window)
+            state.ran = now
+            return
         there: Mapping[int, object] = ballot.manifests if phase == MANIFESTS else ballot.shares
         may = rules.close_by is not None and len(there) >= rules.enough
         mine = phase == SHARES or self.party in ballot.manifests
@@ -405,11 +416,13 @@ class Root:
     def _phase_deadline(self, window: int, state: _Open, phase: int) -> int:
         """When the present wait ends.
 
-        That for manifests begins with the own one: parties whose deadlines for a silent gateway pass at about the same
-        time must not shut each other out, since two shares alone cannot be verified.
+        That for manifests begins with the own one, that for shares with the end of the own joint run: parties whose
+        deadlines for a silent gateway, or a silent party, pass at about the same time must not shut each other out,
+        since two shares alone cannot be verified.
         """
-        since = state.told if phase == MANIFESTS else state.decided
-        return self._deadline(window, state.since if since is None else since)
+        begins = (state.told, None) if phase == MANIFESTS else (state.ran, state.decided)
+        since = next((at for at in begins if at is not None), state.since)
+        return self._deadline(window, since)
 
     def _give_up_at(self, window: int, state: _Open) -> int:
         """By Kafka's time of the first record, so that a party that is restarted every day gives up as well."""
