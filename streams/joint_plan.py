@@ -8,7 +8,7 @@ everybody knows. What a job computes on are then steps of the measure's resoluti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final, Literal, TypeAlias
 
@@ -26,6 +26,7 @@ from protocol.joint import (
     JointSpec,
     LeastSquaresSpec,
     LinearSolveSpec,
+    PolynomialSpec,
     ProductSpec,
     RankSpec,
     ThresholdSpec,
@@ -54,6 +55,7 @@ class Plan:
     some can be left out; else the result is of all of them.
     `cells`: numbers of the cells that a column adds up, intp[groups, columns, k]; `shifts`: what is added to a column
     for each reading, in steps, int[columns].
+    `others`: what the groups of each other job read that can tell a group's sum (polynomials, circuits).
     """
 
     name: str
@@ -67,6 +69,7 @@ class Plan:
     make: Callable[[int], Job] = field(repr=False)
     task: Task = field(repr=False)
     due: NDArray[np.bool_] = field(repr=False)
+    others: tuple[NDArray[np.intp], ...] = field(default=(), repr=False)
 
     def job(self, groups: Sequence[int]) -> Job:
         """The job on these groups; all of them, unless `elementwise`."""
@@ -74,9 +77,21 @@ class Plan:
 
     def verdict(self, whole: Totals) -> Verdict:
         """Apply the policy to the groups of an agreed set."""
-        cells = np.unique(self.cells, axis=1).reshape(len(self.groups), -1)  # a cell that is read twice counts once
         shown = isinstance(self.spec, RankSpec) and self.spec.reveal == "values"
-        return verdict(self.task, whole, cells, self.due, elementwise=self.elementwise, shown=shown)
+        return verdict(
+            self.task,
+            whole,
+            self.read,
+            self.due,
+            elementwise=self.elementwise,
+            shown=shown,
+            others=self.others,
+        )
+
+    @property
+    def read(self) -> NDArray[np.intp]:
+        """The cells that each group reads: intp[groups, k]. A cell that is read twice counts once."""
+        return np.unique(self.cells, axis=1).reshape(len(self.groups), -1)
 
     def columns(
         self, sums: NDArray[np.uint64], counts: NDArray[np.int64], groups: Sequence[int], party: int
@@ -151,7 +166,9 @@ def plans_of(task: Task, roster: Roster, netlists: Mapping[str, Netlist]) -> tup
     Raises ConfigError for what only the roster or the netlist shows: a system that is not square, a place that there
     is not, ranges that no field holds, wires that do not match, circuits whose outputs are too long for a result.
     """
-    plans = tuple(_plan(task, roster, spec, netlists) for spec in task.joint)
+    alone = [_plan(task, roster, spec, netlists) for spec in task.joint]
+    telling = [plan for plan in alone if isinstance(plan.spec, PolynomialSpec | CircuitSpec)]
+    plans = tuple(replace(one, others=tuple(plan.read for plan in telling if plan is not one)) for one in alone)
     circuits = [plan for plan in plans if isinstance(plan.spec, CircuitSpec)]
     for plan in circuits:
         if any(wires > LONGEST_OUTPUT for wires in netlists[plan.name].outputs):

@@ -3,11 +3,13 @@
 A group's result is of all its cells together, so what a policy asks for must hold for them together: one organisation
 may hold the prices and others the volumes. Two things must hold for every cell by itself. It has a reading: what is
 computed without one is something else than what was asked for. And where its measure is released too, the cell may be:
-the sums of its neighbours, taken away from the group's, would leave the one that is kept back.
+the sums of its neighbours, taken away from the group's, would leave the one that is kept back. So it is with smaller
+groups of other jobs whose results can be the sums themselves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +32,18 @@ class Verdict:
 
 
 def verdict(
-    task: Task, whole: Totals, cells: NDArray[np.intp], due: NDArray[np.bool_], *, elementwise: bool, shown: bool
+    task: Task,
+    whole: Totals,
+    cells: NDArray[np.intp],
+    due: NDArray[np.bool_],
+    *,
+    elementwise: bool,
+    shown: bool,
+    others: Sequence[NDArray[np.intp]] = (),
 ) -> Verdict:
     """Judge the groups of a job: `cells` intp[groups, k], `due` bool[cells] (`streams.policy.due_cells`).
+
+    `others`: the groups, as `cells`, of each other job that can tell a group's sum: what hides one hides all around it.
 
     `shown`: the sum of a group may be the result, so each group must hold by itself, although none can be left out.
     """
@@ -43,6 +54,16 @@ def verdict(
     for number, group in enumerate(groups.tolist()):
         if reasons[number] == "none":
             reasons[number] = next((why for cell in group if (why := alone.get(cell, "none")) != "none"), "none")
+    kept = [
+        (set(group), why)
+        for other in others
+        for group, why in zip(other.tolist(), _reasons(task, whole, other), strict=True)
+        if why != "none"
+    ]
+    for number, group in enumerate(groups.tolist() if kept else ()):
+        if reasons[number] == "none":
+            around = set(group)
+            reasons[number] = next((why for inside, why in kept if inside <= around), "none")
     if not elementwise:
         reason = next((why for why in reasons if why != "none"), "none")
         return Verdict(reason=reason, groups=tuple(range(len(cells))) if reason == "none" else ())
