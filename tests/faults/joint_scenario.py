@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections import Counter
@@ -43,11 +44,12 @@ class Killer:
     `tests.faults.hasty`, which does not look before it speaks.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, most: float) -> None:
         self.kills: list[tuple[str, int]] = []
         """Who was killed, and when (milliseconds since 1970)."""
         self.by_itself: list[str] = []
         self._world = world
+        self._most = most
         self._due = time.monotonic() + KILLS_EVERY
         parties = sorted(world.parties())
         self._next = cycle([(name, module) for module in ("tests.faults.hasty", "sotto.cli") for name in parties])
@@ -58,7 +60,7 @@ class Killer:
             if not role.running:
                 self.by_itself.append(f"{role.name} ended by itself\n{role.last_lines()}")
                 role.start()
-        if time.monotonic() >= self._due:
+        if time.monotonic() >= self._due and len(self.kills) < self._most:
             name, module = next(self._next)
             role = self._world.roles[name]
             role.kill()
@@ -68,13 +70,13 @@ class Killer:
             self._due += KILLS_EVERY
 
 
-def joint(asked: Asked, *, deadline: int = 300_000) -> Scene:
+def joint(asked: Asked, *, deadline: int = 300_000, most_kills: float = math.inf) -> Scene:
     """Every kind of job, for `asked.windows` windows in `asked.minutes`. `deadline` is milliseconds."""
     scene = Scene(name="joint")
     wanted = Wanted(window=WINDOW, lateness=LATENESS, deadline=deadline, seals_by="event")
     windows = asked.windows
     with World(asked.directory, wanted, windows=windows, lead=-_MONTH, proxied=False, write=write_joint) as world:
-        killer = Killer(world)
+        killer = Killer(world, most=most_kills)
         sensors = Sensors(
             seed=asked.seed,
             first=world.files.first,
