@@ -80,20 +80,22 @@ class JointDesk:
         self._runs: dict[int, _Run] = {}
         self._ended: dict[int, tuple[JointShare, ...]] = {}
 
-    def hear(self, record: RoundsRecord, raw: bytes) -> None:
-        """Take the next record of a window in the log of rounds; `raw`: its bytes there."""
+    def hear(self, record: RoundsRecord, raw: bytes) -> bool:
+        """Take the next record of a window in the log of rounds; `raw`: its bytes there. False: it is not needed."""
         if record.window in self._ended:
-            return
+            return False
         if record.window in self._runs:
             self._runs[record.window].run.take(record, raw)
-            return
+            return True
         heard = self._heard.setdefault(record.window, _Heard())
         begun = self._keys.party in heard.by or record.party == self._keys.party
         if not begun and not isinstance(record, Keys):
-            return  # round 0 opens behind the keys of all three: a record in front of one's own never counts
+            return False  # round 0 opens behind the keys of all three: a record in front of one's own never counts
         heard.by[record.party] += len(raw)
-        if heard.by[record.party] <= (MOST_HEARD if begun else MOST_KEYS):
-            heard.records.append((record, raw))
+        if heard.by[record.party] > (MOST_HEARD if begun else MOST_KEYS):
+            return False
+        heard.records.append((record, raw))
+        return True
 
     def about(self, window: int, agreed: Agreed, whole: Totals) -> Iterator[RoundsRecord]:
         """Go on with a window's run as far as the log allows, and say what is to be said now."""
@@ -116,7 +118,7 @@ class JointDesk:
             yield from said
         if run.done:
             self._end(window, [_share(work, end) for work, end in zip(state.work, run.result, strict=True)])
-        elif run.stopped is not None:
+        elif run.stopped is not None and not run.pending():  # a stop must reach the others before one's share
             self._end_all(window, "parties_disagree", run.stopped.suspects, run.stopped)
 
     def results(self, window: int) -> tuple[JointShare, ...] | None:

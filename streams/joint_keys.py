@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -19,6 +20,11 @@ from protocol.errors import WireError
 from protocol.hpke import SUITES
 from protocol.keys import Card, KeyFile
 
+PROGRAM: Final = 1
+"""The version of what is said and drawn in a run, raised with each change of it.
+
+An old and a new worker would otherwise cover two different messages of one round with one mask.
+"""
 _SIZE = 32
 
 
@@ -33,7 +39,7 @@ class RunPlace:
 
     def encode(self) -> bytes:
         """Return the bytes to which keys and the first history are bound."""
-        writer = Writer().raw(self.task_hash, 32).raw(self.roster_hash, 32).i64(self.window)
+        writer = Writer().u16(PROGRAM).raw(self.task_hash, 32).raw(self.roster_hash, 32).i64(self.window)
         return writer.raw(self.digest, 32).done()
 
     def first_history(self, records: Sequence[bytes]) -> bytes:

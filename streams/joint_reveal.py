@@ -86,9 +86,10 @@ def _failed(shares: Mapping[int, JointShare]) -> Revealed | None:
     claims = [_claim(party, share) for party, share in shares.items() if share.reason == "parties_disagree"]
     if claims:
         return _contradiction("joint_stopped", tuple(sorted(frozenset.intersection(*claims) or _ANYBODY)))
-    gone = [share for share in shares.values() if share.reason == "party_missing"]
-    if gone:  # one has waited no longer: what the others say was made without its last word
-        named = {party for share in gone for party in share.suspects}
+    left = {party for party, share in shares.items() if share.reason == "party_missing"}
+    if left:  # one has waited no longer: what the others say was made without its last word
+        ended = {party for party, share in shares.items() if share.reason == "none"}
+        named = {party for one in left for party in shares[one].suspects} - ended | (left if ended else set())
         return Revealed(reason="party_missing", at_fault=tuple(sorted(named & _ANYBODY)))
     odd = odd_ones(
         {party: repr((share.reason, share.groups, share.hidden)).encode() for party, share in shares.items()}

@@ -160,8 +160,8 @@ class Root:
         if record is not None and record.window in self.due and record.window >= self.agreement.over:
             ballot = self.agreement.ballot(record.window)
             if self._joint is not None and (ballot is None or ballot.terminal is None):
-                self._note("rounds", record.window, offset, at)
-                self._joint.hear(record, raw)
+                if self._joint.hear(record, raw):
+                    self._note("rounds", record.window, offset, at)
                 return self._speak(now, record.window)
         return self._speak(now) if not self._live else []
 
