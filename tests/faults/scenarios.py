@@ -361,7 +361,7 @@ SCENES: Final[Mapping[str, tuple[Callable[[Asked], Scene], float, float]]] = {
     "lying-party": (lying_party, 3, 30),
     "additive-away": (additive_away, 10, 60),
     "workers": (workers, 5, 200),
-    "joint": (joint_scenario.joint, 7, 1),
+    "joint": (joint_scenario.joint, 9, 1),
 }
 """Name -> the scene, its minutes, its readings a second over all four gateways."""
 
@@ -374,7 +374,7 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=SCENES)
-    parser.add_argument("--minutes", type=float, help="how long: 10, 60, 3, 10, 5, 7 in the order above")
+    parser.add_argument("--minutes", type=float, help="how long: 10, 60, 3, 10, 5, 9 in the order above")
     parser.add_argument("--rate", type=float, help="readings a second, over all four gateways")
     parser.add_argument(
         "--windows", type=int, default=200, help="joint: so many windows in these minutes (default 200)"
