@@ -93,4 +93,17 @@ def _inverses(side: Checked, x: Array) -> Interactive[Array]:
     opened = yield from side.open_checked(product)
     if not opened.all():
         side.failed("a masked number is 0: one of the parties lies")  # or it has happened once in 2^127 / n
-    return ring.mul(mask, ring.element([pow(value, -1, ring.order) for value in opened.flat]).reshape(opened.shape))
+    return ring.mul(mask, ring.element(_inverted(opened.ravel().tolist(), ring.order)).reshape(opened.shape))
+
+
+def _inverted(values: list[int], prime: int) -> list[int]:
+    """Their inverses, with a single inversion: that of all of them multiplied (Montgomery's trick)."""
+    before, product = [], 1
+    for value in values:
+        before.append(product)
+        product = product * value % prime
+    inverse, result = pow(product, -1, prime), []
+    for value, others in zip(reversed(values), reversed(before), strict=True):
+        result.append(inverse * others % prime)
+        inverse = inverse * value % prime
+    return result[::-1]
