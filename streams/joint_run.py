@@ -19,8 +19,8 @@ from typing import Final, Generic, TypeVar
 from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.jobs import Job, Shared
 from mpc_ops.joint.linear import SingularError
-from mpc_ops.joint.ordering import OrderError
 from mpc_ops.joint.quotients import QuotientError
+from mpc_ops.joint.ranges import RangeError
 from mpc_ops.randomness import Randomness
 from mpc_ops.rings import Z64
 from mpc_ops.rounds import Array, CheckFailedError, Interactive, MessageError, Round, together
@@ -238,6 +238,6 @@ def _guarded(job: Job | None, columns: Callable[[int], Array], party: Party) -> 
         return JobEnd(reason="singular_system", shared=None)
     except QuotientError:
         return JobEnd(reason="out_of_range", shared=None)
-    except OrderError:
+    except RangeError:
         return JobEnd(reason="overflow", shared=None)
     return JobEnd(reason="none", shared=shared)

@@ -74,7 +74,8 @@ def solve(side: Replicated, matrix: Array, right: Array, system: System) -> Inte
     """floor(scale x + 1/2) for shares A (2, d, d) and b (2, d) over `system.field`: a share (2, d).
 
     Raises SingularError, QuotientError (an |x| scale of 2^50 or more) at all parties alike. Entries outside the
-    declared ranges are the caller's to exclude. Rounds: `system.rounds`, 59 for d = 16 with 20 bits.
+    declared ranges are the caller's to exclude, by `mpc_ops.joint.ranges`: masks are too short for what they give.
+    Rounds: `system.rounds`, 59 for d = 16 with 20 bits.
     """
     ring, d = large(side), system.size
     if ring != system.field or matrix.shape != (2, d, d) or right.shape != (2, d):

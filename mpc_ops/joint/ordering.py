@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.comparing import less
+from mpc_ops.joint.ranges import within
 from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.joint.shuffling import confirm, shuffle
 from mpc_ops.rings import Z64, Bits
@@ -29,10 +30,6 @@ from mpc_ops.rounds import Array, CheckFailedError, Interactive, together
 
 MOST = 512
 ROUNDS = 12
-
-
-class OrderError(ValueError):
-    """Values outside their declared range, which have no order modulo 2^64: no party has lied, who shared them has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,11 @@ class Sorted:
         return Sorted(self.values[..., ::-1][..., :count], self.indices[..., ::-1][..., :count])
 
 
-def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
+def order(side: Replicated, x: Array, bits: int, *, largest: int | None = None) -> Interactive[Sorted]:
     """Sort along the last axis. Every value must lie in [-2^(bits - 1), 2^(bits - 1)). Rounds: 12.
+
+    With `largest`, |x| <= `largest` is tested before the order is opened: keys that wrap could otherwise make it tell
+    where values lie. Raises RangeError otherwise. Rounds: 4 and those of `within`.
 
     Raises ValueError where there is no value, too many, or `bits` and the bits of an index are more than 63.
     """
@@ -87,9 +87,12 @@ def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
     columns = np.stack([x, plus(side, side.zero(x.shape[1:]), indices)], axis=1)
     shuffled = yield from shuffle(side, columns)
     keys = (shuffled[:, 0] << np.uint64(index_bits)) + shuffled[:, 1]
-    below, _ = yield from together(
-        _checked(side, comparisons(side, keys)), confirm(side, x, shuffled, bits=max(bits - 1, index_bits))
-    )
+    # a value out of range must not look like a party's lie: until all are known to be in it they can be any words
+    known = max(bits - 1, index_bits) if largest is None else 63
+    tests = [confirm(side, x, shuffled, bits=known)]
+    if largest is not None:
+        tests.append(within(side, x.reshape(2, -1), [largest] * x[0].size))
+    below, *_ = yield from together(_checked(side, comparisons(side, keys)), *tests)
     ranks = yield from ranking(side, below, count)
     places = np.argsort(ranks, axis=-1)
     result = np.take_along_axis(shuffled, np.broadcast_to(places, shuffled.shape), axis=-1)
@@ -114,8 +117,7 @@ def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:
 def ranking(side: Replicated, below: Array, count: int) -> Interactive[NDArray[np.int64]]:
     """Open the comparisons of all pairs of `count` distinct keys: the rank of each. Rounds: 1.
 
-    Only for keys in an order that nobody knows. Where the comparisons contradict each other, and have been checked,
-    raises OrderError, at all parties alike; else CheckFailedError.
+    Only for keys in an order that nobody knows. Raises CheckFailedError where the comparisons contradict each other.
     """
     left, right = np.triu_indices(count, 1)
     lower = yield from side.over(Bits(1)).open(below)
@@ -124,7 +126,5 @@ def ranking(side: Replicated, below: Array, count: int) -> Interactive[NDArray[n
     wins[..., left, right] = 1 - lower.astype(np.int64)
     ranks: NDArray[np.int64] = wins.sum(axis=-1)
     if not np.array_equal(np.sort(ranks, axis=-1), np.broadcast_to(np.arange(count), ranks.shape)):
-        if isinstance(side, Checked):
-            raise OrderError("a value is outside the declared range")
         raise CheckFailedError("comparisons contradict each other")
     return ranks

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpc_ops.joint.checked import Checked
-from mpc_ops.joint.jobs import LinearSolve, numbers
+from mpc_ops.joint.jobs import Job, LeastSquares, LinearSolve, Rank, numbers
 from mpc_ops.joint.linear import System
 from mpc_ops.joint.replicated import reveal, share
 from mpc_ops.randomness import Stream
@@ -289,3 +289,24 @@ def test_a_job_without_a_solution_costs_that_job_alone() -> None:
     ends = [run.result[2].shared for run in runs]
     assert numbers(system, reveal(system.ring, [end.values for end in ends])) == [3500]
     assert all(run.result[3].shared is None for run in runs)
+
+
+def test_a_job_whose_columns_leave_their_ranges_costs_that_job_alone() -> None:
+    """What a gateway may have lied about ends an order or a system alike at all parties; nobody is suspected."""
+    order = Rank(columns=2, largest=10, places=(0,), what="values")
+    system = LinearSolve(system=System(size=1, matrix=10, right=10, scale=1))
+    fit = LeastSquares(rows=1, size=1, matrix=10, right=10, scale=1)
+    cases: list[tuple[Job, list[int]]] = [
+        (order, [3, 11]),
+        (order, [-(1 << 63), 5]),
+        (system, [(1 << 63) - 1, 4]),
+        (fit, [2, -11]),
+        (order, [3, 10]),
+    ]
+    shares = share(Z64, Z64.element([value for _, values in cases for value in values]), Stream(bytes(32)))
+    jobs = [(job, lambda party, at=at: shares[party][:, 2 * at : 2 * at + 2]) for at, (job, _) in enumerate(cases)]
+    runs = RoundsLog(window_program(jobs)).start().finish()
+    assert {tuple(end.reason for end in run.result) for run in runs} == {("overflow",) * 4 + ("none",)}
+    assert all(end.shared is None for run in runs for end in run.result[:4])
+    ends = [run.result[4].shared for run in runs]
+    assert numbers(order, reveal(order.ring, [end.values for end in ends])) == [10]

@@ -43,7 +43,9 @@ class Job(Protocol):
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """A share of the result.
 
-        Raises what the protocols raise, at all parties alike: CheckFailedError, SingularError, QuotientError.
+        A job that opens masked numbers on its way tests first, on shares, that all columns are in their ranges.
+        Raises what the protocols raise, at all parties alike: CheckFailedError, RangeError, SingularError,
+        QuotientError.
         Raises ValueError for another number of columns.
         """
         ...

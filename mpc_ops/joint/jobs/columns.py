@@ -83,9 +83,9 @@ class Rank:
         return len(self.places)
 
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
-        """The values, or the indices, at the places."""
+        """The values, or the indices, at the places. Tests the range of all columns before it opens their order."""
         bits = self.largest.bit_length() + 1
-        result = yield from ordering.order(side, exactly(columns, self.columns), bits)
+        result = yield from ordering.order(side, exactly(columns, self.columns), bits, largest=self.largest)
         share = (result.values if self.what == "values" else result.indices)[:, ::-1][:, list(self.places)]
         shared = yield from checked(side, self.ring, share)
         return shared

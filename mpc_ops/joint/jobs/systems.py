@@ -9,10 +9,11 @@ import numpy as np
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.jobs.base import LARGEST, Shared, bounded, checked, exactly
 from mpc_ops.joint.linear import System, least_squares, normal_equations, solve
+from mpc_ops.joint.ranges import within
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.rounding import lift
-from mpc_ops.rings import Ring
-from mpc_ops.rounds import Array, Interactive
+from mpc_ops.rings import PrimeField, Ring
+from mpc_ops.rounds import Array, Interactive, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,8 @@ class LinearSolve:
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """floor(scale x + 1/2), d numbers."""
         d, prime = self.system.size, self.system.field
-        bits = max(self.system.matrix, self.system.right).bit_length()
-        lifted = yield from lift(side, exactly(columns, d * d + d), prime, bits=bits)
+        largest = [self.system.matrix] * (d * d) + [self.system.right] * d
+        lifted = yield from _lifted(side, exactly(columns, d * d + d), prime, largest)
         over = side.over(prime)
         matrix = plus(over, lifted[:, : d * d].reshape(2, d, d), prime.element(self.ridge * np.eye(d, dtype=object)))
         solution = yield from solve(over, matrix, lifted[:, d * d :], self.system)
@@ -99,8 +100,8 @@ class LeastSquares:
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """floor(scale x + 1/2), `size` numbers."""
         system, entries = self.system, self.rows * self.size
-        bits = max(self.matrix, self.right).bit_length()
-        lifted = yield from lift(side, exactly(columns, entries + self.rows), system.field, bits=bits)
+        largest = [self.matrix] * entries + [self.right] * self.rows
+        lifted = yield from _lifted(side, exactly(columns, entries + self.rows), system.field, largest)
         rows = lifted[:, :entries].reshape(2, self.rows, self.size)
         solution = yield from least_squares(
             side.over(system.field), rows, lifted[:, entries:], system, ridge=self.ridge
@@ -110,3 +111,11 @@ class LeastSquares:
 
     def read(self, values: Array) -> list[int]:
         return self.ring.signed(values)
+
+
+def _lifted(side: Replicated, columns: Array, prime: PrimeField, largest: list[int]) -> Interactive[Array]:
+    """The columns over the system's field, once they are known to be in range: what follows opens masked numbers."""
+    bits = max(largest).bit_length()
+    result: Array
+    _, result = yield from together(within(side, columns, largest), lift(side, columns, prime, bits=bits))
+    return result

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpc_ops.joint import ordering
+from mpc_ops.joint import ordering, ranges
+from mpc_ops.joint.ranges import RangeError
 from mpc_ops.joint.shuffling import shuffle
 from mpc_ops.rings import F61, Z64
 from mpc_ops.rounds import CheckFailedError, Interactive
@@ -104,9 +105,32 @@ def test_comparisons_that_contradict_each_other_are_noticed() -> None:
 
 
 @pytest.mark.parametrize("scheme", [SCHEME, Checked3(Z64)])
-def test_values_without_an_order_are_no_lie_of_a_party(scheme: Any) -> None:
-    """Three values a third of 2^64 apart are each below the next one: whoever shared them left the declared range."""
+@pytest.mark.parametrize("seed", range(4))
+def test_values_without_an_order_are_no_lie_of_a_party(scheme: Any, seed: int) -> None:
+    """Three values a third of 2^64 apart are each below the next one: whoever shared them left the declared range.
+
+    However they are shared: what is lifted to compare the shuffled list with them is right for any word.
+    """
     x = Z64.element([0, (1 << 64) // 3, 2 * ((1 << 64) // 3)]) >> np.uint64(2)  # two more bits are the index's
-    error = ordering.OrderError if isinstance(scheme, Checked3) else CheckFailedError
-    with pytest.raises(error):
-        scheme.run(lambda side, share: ordering.order(side, share, 60), x)
+    for values in (x, x << np.uint64(2)):
+        with pytest.raises(RangeError):
+            scheme.run(
+                lambda side, share: ordering.order(side, share, 60, largest=(1 << 59) - 1), values, seed=bytes([seed])
+            )
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, Checked3(Z64)])
+@pytest.mark.parametrize("shape", [(3,), (4, 9)])
+def test_sorting_what_is_in_range(scheme: Any, shape: tuple[int, ...]) -> None:
+    """Values whose range is tested beside, both ends among them: the same order."""
+    x = np.clip(numbers(("ranged", shape), shape, 62 - 4), -(1 << 57) + 1, None)
+    result = scheme.run(lambda side, share: values_of(side, share, 58, (1 << 57) - 1), x.view(np.uint64))
+    assert np.array_equal(scheme.reveal(result.results).view(np.int64), np.sort(x, axis=-1))
+    if scheme is SCHEME:
+        assert result.rounds == 4 + ranges.rounds(x.size)
+
+
+def values_of(side: Any, x: Any, bits: int, largest: int) -> Interactive[Any]:
+    """The sorted values."""
+    result = yield from ordering.order(side, x, bits, largest=largest)
+    return result.values
