@@ -196,7 +196,8 @@ class World:
 
     def _unfinished(self) -> bool:
         """Whether a due window has no outcome, or somebody works on one that the clock alone made due."""
-        return bool(self.oracle.open_windows()) or any(worker.root.status(worker.now)["windows"] for worker in self.roots())
+        works = any(worker.root.status(worker.now)["windows"] for worker in self.roots())
+        return works or bool(self.oracle.open_windows())
 
     def finish_gateways(self) -> None:
         """Clones die, clocks are right, and all that sensors have to say is shared and sealed."""
