@@ -77,10 +77,11 @@ check: $(VENV)/.dev  ## lint, format, types, layers
 	@$(VENV)/bin/mypy -p tests.simulation
 	@$(VENV)/bin/mypy -p tests.faults
 	@$(VENV)/bin/mypy -p benchmarks
+	@$(VENV)/bin/mypy -p examples
 	@$(VENV)/bin/lint-imports
 
 .PHONY: bench
-bench: $(VENV)/.dev  ## what the secrecy costs: gateway and party against the same work in plaintext
+bench: $(VENV)/.dev  ## what the secrecy costs: gateway and party against plaintext, joint computation against MPyC
 	@$(IN) -m benchmarks $(BENCH)
 
 .PHONY: faults

@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: what sharing costs at a gateway and at a party, as ratios to packed plaintext."""
+"""`python -m benchmarks`: what sharing costs at a gateway and at a party, as ratios to packed plaintext.
+
+Then what joint computation costs, beside MPyC.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gateway, party
+from benchmarks import gateway, joint, party
 from benchmarks.pairs import Comparison, Way, compare, profile
 from benchmarks.setting import Setting, setting
 
@@ -92,6 +95,8 @@ def main() -> None:
     for names, ours in _by_way(missed):
         console.print(f"\nabove the aim: {' and '.join(names)}. Sotto spends its time in:", highlight=False)
         console.print(profile(ours), highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    joint.report(console, quick=options.quick)
 
 
 def _by_way(missed: list[Case]) -> list[tuple[list[str], Way]]:

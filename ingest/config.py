@@ -15,7 +15,7 @@ from ingest.paths import JsonPath
 from ingest.pattern import TopicPattern
 from ingest.times import check_time_format
 from protocol.errors import ConfigError
-from protocol.task import Key, Name
+from protocol.model import Key, Name
 from protocol.units import Duration, ExactDecimal, Offset, Size
 from runtime.files import RelativePath, SecretFile, SecretText, fault
 from runtime.sections import GatewayHttp, KafkaSection, LogSection, Section

@@ -1,6 +1,7 @@
 """The result of a window, on the topic `aggregates`: canonical JSON, signed by the collector (SPEC 9).
 
-Every cell that was due occurs once: as a point with exact integers, or suppressed with its reason and nothing else.
+Every cell that was due and every job of the task occurs once: with exact integers, or suppressed with its reason and
+nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from protocol.errors import WireError
 from protocol.identity import b64, unb64
 from protocol.task import Task
 
+LONGEST_STEPS: Final = 400
+"""Digits of a value of a job: the largest field has 1279 bits."""
 _SIGNED: Final = b"sotto/1 aggregate\0"
 
 
@@ -35,6 +38,33 @@ class CellResult:
     at_fault: tuple[str, ...] = ()
     count: int | None = None
     sum_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointValue:
+    """One number of a job's result, exact, in steps of the result's resolution; None where it is kept back.
+
+    `key` tells it from others of the same labels: "above", "max", "total", "x_load", .. (SPEC 9.1).
+    """
+
+    labels: dict[str, str]
+    key: str
+    steps: int | None
+    reason: str = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointResult:
+    """What came of one job. A suppressed one has no values."""
+
+    name: str
+    job: str
+    outcome: Literal["point", "suppressed"]
+    unit: str
+    resolution: Decimal
+    reason: str = "none"
+    at_fault: tuple[str, ...] = ()
+    values: tuple[JointValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +96,11 @@ class Aggregate:
     last_seal: int
     revealed_at: int
     cells: tuple[CellResult, ...]
+    joint: tuple[JointResult, ...] = ()
 
 
 def _document(aggregate: Aggregate) -> dict[str, Json]:
-    return {
+    document: dict[str, Json] = {
         "format": 1,
         "task": aggregate.task,
         "revision": aggregate.revision,
@@ -90,6 +121,9 @@ def _document(aggregate: Aggregate) -> dict[str, Json]:
         "revealed_at": aggregate.revealed_at,
         "cells": [_cell_document(cell) for cell in aggregate.cells],
     }
+    if aggregate.joint:
+        document["joint"] = [_joint_document(result) for result in aggregate.joint]
+    return document
 
 
 def _cell_document(cell: CellResult) -> dict[str, Json]:
@@ -104,6 +138,24 @@ def _cell_document(cell: CellResult) -> dict[str, Json]:
         # As text: sums can be above 2^53, where readers of JSON that use binary64 lose units.
         return {**document, "count": str(cell.count), "sum_steps": str(cell.sum_steps)}
     return {**document, "reason": cell.reason, "at_fault": list(cell.at_fault)}
+
+
+def _joint_document(result: JointResult) -> dict[str, Json]:
+    document: dict[str, Json] = {
+        "name": result.name,
+        "job": result.job,
+        "unit": result.unit,
+        "resolution": decimal_text(result.resolution),
+        "outcome": result.outcome,
+    }
+    if result.outcome == "point":
+        return {**document, "values": [_value_document(value) for value in result.values]}
+    return {**document, "reason": result.reason, "at_fault": list(result.at_fault)}
+
+
+def _value_document(value: JointValue) -> dict[str, Json]:
+    document: dict[str, Json] = {"labels": value.labels, "key": value.key}
+    return {**document, "reason": value.reason} if value.steps is None else {**document, "steps": str(value.steps)}
 
 
 def encode(aggregate: Aggregate, identity: Ed25519PrivateKey) -> bytes:
@@ -128,6 +180,10 @@ def decode(data: bytes, *, task: Task) -> Aggregate:
         aggregate = _read(document)
         if _document(aggregate) != document:
             raise WireError("not_canonical")
+        if [(one.name, one.job, one.unit, one.resolution) for one in aggregate.joint] != [
+            (spec.name, spec.job, *spec.result(task.measures)) for spec in task.joint
+        ]:
+            raise WireError("other_jobs")
     except InvalidSignature:
         raise WireError("wrong_signature") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ArithmeticError):
@@ -135,8 +191,9 @@ def decode(data: bytes, *, task: Task) -> Aggregate:
     return aggregate
 
 
-def _integer(text: object) -> int:
-    if not isinstance(text, str) or not re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", text):
+def _integer(text: object, digits: int = 19) -> int:
+    pattern = rf"0|-?[1-9][0-9]{{0,{digits - 1}}}"
+    if not isinstance(text, str) or not re.fullmatch(pattern, text):
         msg = "not an integer"
         raise ValueError(msg)
     return int(text)
@@ -185,13 +242,14 @@ def _read(document: dict[str, Any]) -> Aggregate:
         last_seal=_whole(document["last_seal"]),
         revealed_at=_whole(document["revealed_at"]),
         cells=tuple(_read_cell(cell) for cell in document["cells"]),
+        joint=tuple(_read_joint(result) for result in document.get("joint", ())),
     )
 
 
 def _read_cell(document: dict[str, Any]) -> CellResult:
     point = document["outcome"] == "point"
     return CellResult(
-        labels={_text(key): _text(value) for key, value in document["labels"].items()},
+        labels=_labels(document["labels"]),
         measure=_text(document["measure"]),
         unit=_text(document["unit"]),
         resolution=Decimal(_text(document["resolution"])),
@@ -200,4 +258,34 @@ def _read_cell(document: dict[str, Any]) -> CellResult:
         at_fault=() if point else _texts(document["at_fault"]),
         count=_integer(document["count"]) if point else None,
         sum_steps=_integer(document["sum_steps"]) if point else None,
+    )
+
+
+def _labels(value: dict[str, Any]) -> dict[str, str]:
+    return {_text(key): _text(one) for key, one in value.items()}
+
+
+def _read_joint(document: dict[str, Any]) -> JointResult:
+    point = document["outcome"] == "point"
+    return JointResult(
+        name=_text(document["name"]),
+        job=_text(document["job"]),
+        outcome="point" if point else "suppressed",
+        unit=_text(document["unit"]),
+        resolution=Decimal(_text(document["resolution"])),
+        reason="none" if point else _text(document["reason"]),
+        at_fault=() if point else _texts(document["at_fault"]),
+        values=tuple(_read_value(value) for value in document["values"]) if point else (),
+    )
+
+
+def _read_value(document: dict[str, Any]) -> JointValue:
+    known = "steps" in document
+    if not known and document["reason"] == "none":
+        raise ValueError("a value that is kept back without a reason")
+    return JointValue(
+        labels=_labels(document["labels"]),
+        key=_text(document["key"]),
+        steps=_integer(document["steps"], LONGEST_STEPS) if known else None,
+        reason="none" if known else _text(document["reason"]),
     )

@@ -40,8 +40,9 @@ def canonical(document: Json) -> bytes:
 
 def decimal_text(number: Decimal) -> str:
     """Return the one text of a decimal: no exponent, no trailing zeros, "0" for zero."""
-    text = format(number.normalize(), "f")
-    return "0" if text in ("-0", "0") else text
+    text = format(number, "f")  # all digits: normalize() would round to those of the decimal context
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def tagged_hash(tag: str, *parts: bytes) -> bytes:

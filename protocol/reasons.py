@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 Cause: TypeAlias = Literal["none", "data", "policy", "fault"]
-"""`none`: there is a value. `data`: nothing was measured. `policy`: not allowed. `fault`: something did not work."""
+"""`none`: there is a value. `data`: nothing was measured, or what was has no answer. `policy`: not allowed. `fault`:
+something did not work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +50,16 @@ REASONS: Final[Mapping[str, Reason]] = {
         short="more than the task allows for",
         sentence="It has more readings than the task allows for, or a sum that readings within the range cannot have.",
     ),
-    "party_missing": Reason(
-        cause="fault", short="given up", sentence="Given up: too few parties answered within give_up_after."
-    ),
+    "party_missing": Reason(cause="fault", short="given up", sentence="Given up: too few parties answered in time."),
     "parties_disagree": Reason(
         cause="fault", short="parties disagree", sentence="The parties' totals contradict each other."
     ),
+    "singular_system": Reason(
+        cause="data",
+        short="no single solution",
+        sentence="The equations of the window have no solution, or many.",
+    ),
+    "out_of_range": Reason(cause="data", short="out of range", sentence="A result is too large for its resolution."),
     "window_over": Reason(cause="fault", short="over", sentence="Nobody spoke of the window in time."),
 }
 

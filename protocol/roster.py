@@ -18,13 +18,16 @@ from pydantic import Field, model_validator
 from protocol.canonical import Json, canonical, decimal_text, tagged_hash
 from protocol.errors import ConfigError
 from protocol.identity import Fingerprint, Identity, Signature, format_fingerprint, format_identity
-from protocol.task import Key, Model, Name, Task
+from protocol.joint import JointSpec
+from protocol.model import Key, Model, Name
+from protocol.task import Task
 from protocol.units import Time
 
 LARGEST_RESULT: Final = 900_000
 """Bytes of a window's aggregate: it is one record, and Kafka and its clients take 1,000,000 unless told otherwise."""
 _LONGEST_POINT: Final = {"outcome": "point", "count": "9" * 19, "sum_steps": "-" + "9" * 19}
 _LONGEST_SUPPRESSION: Final = {"outcome": "suppressed", "reason": "too_few_organisations"}
+_LONGEST_STEPS: Final = "-" + "9" * 38
 _CONTRIBUTOR: Final = len('{"dropped":4294967295,"gateway":,"late":4294967295,"organisation":}')
 
 LabelValue = Annotated[str, Field(min_length=1, max_length=128)]
@@ -162,13 +165,24 @@ class Roster(Model):
             combinations // len(self.labels[label]) * sum(_json_size({label: value}) for value in self.labels[label])
             for label in task.labels
         )
+        released = [(name, task.measures[name]) for name in task.measure_names if task.measures[name].statistics]
         measures = sum(
             _json_size({"measure": name, "unit": measure.unit, "resolution": decimal_text(measure.resolution)})
-            for name, measure in task.measures.items()
+            for name, measure in released
         )
         outcome = max(_json_size(_LONGEST_POINT), _json_size(_LONGEST_SUPPRESSION | {"at_fault": list(task.party)}))
         named = sum(_json_size([one.name, one.organisation]) + _CONTRIBUTOR for one in self.gateways.values())
-        return len(task.measures) * labels + combinations * (measures + len(task.measures) * outcome) + named
+        joint = sum(self._joint_size(task, spec) for spec in task.joint)
+        return len(released) * labels + combinations * (measures + len(released) * outcome) + named + joint
+
+    def _joint_size(self, task: Task, spec: JointSpec) -> int:
+        """Return how many bytes the result of a job can be, without values of circuits: their netlists say these."""
+        longest: Json = {label: max(self.labels[label], key=_json_size) for label in spec.labels(task.labels)}
+        groups = prod(len(self.labels[label]) for label in spec.labels(task.labels)) if spec.elementwise else 1
+        value = sum(_json_size({"labels": longest, "key": key, "steps": _LONGEST_STEPS}) + 1 for key in spec.keys)
+        unit, resolution = spec.result(task.measures)
+        head: Json = {"name": spec.name, "job": spec.job, "unit": unit, "resolution": decimal_text(resolution)}
+        return _json_size(head) + _json_size(_LONGEST_SUPPRESSION | {"at_fault": list(task.party)}) + groups * value
 
     def verify(self, task: Task) -> None:
         """Check that this version belongs to the task and carries the signatures that it needs.

@@ -6,82 +6,21 @@ task id is its first 130 bits for people. A change of the task is another task.
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
-from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from protocol.canonical import Json, canonical, decimal_text, tagged_hash
 from protocol.identity import Identity, format_identity, in_groups, spoken
+from protocol.joint import JointSpec, check_joint
+from protocol.measure import Limits, Measure
+from protocol.model import Key, Model, Name
 from protocol.units import Duration, ExactDecimal, Offset, Time, iso
 from protocol.windows import is_start
 
 DAY = 86_400_000
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        msg = "a name is made of a-z, 0-9 and hyphens, at most 63 of them, like north-1"
-        raise ValueError(msg)
-    return text
-
-
-def _key(text: str) -> str:
-    if not _KEY.fullmatch(text):
-        msg = "the name of a label or a measure is made of a-z, 0-9 and _, and begins with a letter, like pm25"
-        raise ValueError(msg)
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Key = Annotated[str, AfterValidator(_key)]
-
-
-class Model(BaseModel):
-    """A frozen part of an agreed document; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Measure(Model):
-    """One measured quantity: its unit (UCUM), its range, and the step to which readings are rounded."""
-
-    unit: Annotated[str, Field(min_length=1, max_length=64)]
-    range: Annotated[tuple[ExactDecimal, ExactDecimal], Field(strict=False)]
-    resolution: ExactDecimal
-    statistics: Annotated[tuple[Literal["sum", "mean"], ...], Field(strict=False, min_length=1)] = ("mean",)
-
-    @model_validator(mode="after")
-    def _steps_fit(self) -> Measure:
-        low, high = self.range
-        if self.resolution <= 0:
-            msg = "resolution must be above 0"
-            raise ValueError(msg)
-        if low >= high:
-            msg = "range is written [lowest, highest]"
-            raise ValueError(msg)
-        if any(Fraction(end) % Fraction(self.resolution) for end in self.range):
-            msg = f"both ends of range must be multiples of resolution ({decimal_text(self.resolution)})"
-            raise ValueError(msg)
-        if self.steps > 2**52:
-            msg = "range / resolution must be at most 2^52: choose a coarser resolution or a smaller range"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def minimum_steps(self) -> int:
-        """The lower end of the range, in steps of the resolution."""
-        return int(Fraction(self.range[0]) / Fraction(self.resolution))
-
-    @property
-    def steps(self) -> int:
-        """The largest quantised value: (highest - lowest) / resolution."""
-        return int(Fraction(self.range[1] - self.range[0]) / Fraction(self.resolution))
 
 
 class Window(Model):
@@ -147,13 +86,6 @@ class SchemeSpec(Model):
     granularity: Literal["reading"] = "reading"
 
 
-class Limits(Model):
-    """Bounds that make an overflow impossible; gateways and parties enforce them."""
-
-    max_gateways: Annotated[int, Field(ge=1, le=65_535)] = 1_000
-    max_rows: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1_000_000
-
-
 class Operator(Model):
     """A party or the collector: who runs it, and its public identity."""
 
@@ -176,6 +108,7 @@ class Task(Model):
     scheme: SchemeSpec
     policy: Policy
     limits: Limits = Limits()
+    joint: Annotated[tuple[JointSpec, ...], Field(strict=False, max_length=32)] = ()
     party: dict[Name, Operator]
     collector: Operator
 
@@ -204,7 +137,7 @@ class Task(Model):
         if len(set(identities)) != len(identities):
             msg = "two of the parties and the collector have the same identity: one operator would be two parties"
             raise ValueError(msg)
-        bound = self.limits.max_gateways * self.limits.max_rows
+        bound = self.limits.readings
         for name, measure in self.measures.items():
             if bound * measure.steps >= 2**63:
                 fits = (2**63 - 1) // bound
@@ -213,7 +146,30 @@ class Task(Model):
                     f" fits with {self.limits.max_gateways} gateways of {self.limits.max_rows} rows each ([limits])"
                 )
                 raise ValueError(msg)
+        self._has_jobs_that_it_can_do()
         return self
+
+    def _has_jobs_that_it_can_do(self) -> None:
+        if self.joint and self.scheme.name != "replicated":
+            msg = (
+                f'[[joint]] needs scheme "replicated": "{self.scheme.name}" can add, and nothing else.'
+                " Remove the jobs or change the scheme"
+            )
+            raise ValueError(msg)
+        check_joint(self.joint, self.measures, self.labels, self.limits)
+        used = {name for spec in self.joint for name in spec.uses}
+        for name, measure in self.measures.items():
+            if not measure.statistics and name not in used:
+                msg = (
+                    f"measure {name}: with statistics = [] it is not released, and no [[joint]] uses it."
+                    ' Remove it, write statistics = ["mean"], or use it in a job'
+                )
+                raise ValueError(msg)
+
+    @cached_property
+    def released_measures(self) -> frozenset[int]:
+        """Numbers of the measures whose cells are due: all with `statistics`. The others serve the jobs only."""
+        return frozenset(n for n, name in enumerate(self.measure_names) if self.measures[name].statistics)
 
     @cached_property
     def party_names(self) -> tuple[str, ...]:
@@ -228,7 +184,7 @@ class Task(Model):
     def document(self) -> dict[str, Json]:
         """Return the canonical document (SPEC 3): defaults written out, times in milliseconds, decimals as text."""
         window, policy = self.window, self.policy
-        return {
+        document: dict[str, Json] = {
             "format": self.format,
             "name": self.name,
             "revision": self.revision,
@@ -265,6 +221,9 @@ class Task(Model):
             "party": {name: _operator(operator) for name, operator in self.party.items()},
             "collector": _operator(self.collector),
         }
+        if self.joint:
+            document["joint"] = [spec.document(self.labels) for spec in self.joint]
+        return document
 
     @cached_property
     def hash(self) -> bytes:

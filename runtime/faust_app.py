@@ -34,6 +34,7 @@ from runtime.fold import Flow, Log, LogError, Output, Place, Record, Start, Unde
 from runtime.kafka import tls_context  # noqa: E402
 from runtime.lane import Clock  # noqa: E402
 from runtime.lookout import ANSWER, Lookout  # noqa: E402
+from runtime.retention import LARGEST_ROUND  # noqa: E402
 from runtime.runner import Runner  # noqa: E402
 from runtime.sections import KafkaSection  # noqa: E402
 
@@ -101,6 +102,7 @@ def faust_app(*, group: str, kafka: KafkaSection, folder: Path) -> faust.App:
         broker_rebalance_timeout=max(10.0, 2 * session),
         producer_acks=-1,
         producer_request_timeout=DELIVERY,
+        producer_max_request_size=LARGEST_ROUND,  # each topic has its own limit; fetches take a longer first record too
     )
 
 

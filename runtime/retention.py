@@ -21,16 +21,21 @@ from protocol.units import format_duration
 
 DAY: Final = 86_400_000
 SHARES_RETENTION: Final = 7 * DAY
+LARGEST_ROUND: Final = 16 << 20
+"""Bytes that a record on `rounds` may have. All jobs of a window speak in one record: a checked 16 x 16 linear system
+makes one of 0.34 MB, of 0.49 MB with the largest numbers."""
 _COMMAND: Final = "kafka-{tool}.sh --bootstrap-server {server}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicPlan:
-    """One topic as it should be. `retention` is milliseconds, None for ever."""
+    """One topic as it should be. `retention` is milliseconds, None for ever; `largest` a record's bytes, None for
+    what Kafka is set to."""
 
     name: str
     partitions: int
     retention: int | None
+    largest: int | None = None
 
     def configs(self, replication: int) -> dict[str, str]:
         """Return the topic's settings in Kafka's names."""
@@ -41,6 +46,7 @@ class TopicPlan:
             "message.timestamp.type": "LogAppendTime",
             "unclean.leader.election.enable": "false",
             "min.insync.replicas": str(max(1, replication - 1)),
+            **({} if self.largest is None else {"max.message.bytes": str(self.largest)}),
         }
 
 
@@ -64,6 +70,7 @@ class Problem:
 def plan(task: Task, topics: Topics, *, partitions: int, shares: int = SHARES_RETENTION) -> tuple[TopicPlan, ...]:
     """Return all topics of a task. `partitions` is the roster's, `shares` how long shares are kept (milliseconds)."""
     kept = shares + task.window.give_up_after + DAY
+    rounds = TopicPlan(name=topics.rounds, partitions=partitions, retention=kept, largest=LARGEST_ROUND)
     return (
         *(TopicPlan(name=topics.shares(party), partitions=partitions, retention=shares) for party in topics.parties),
         *(
@@ -71,6 +78,7 @@ def plan(task: Task, topics: Topics, *, partitions: int, shares: int = SHARES_RE
             for party in topics.parties
         ),
         TopicPlan(name=topics.control, partitions=partitions, retention=kept),
+        *((rounds,) if topics.joint else ()),
         TopicPlan(name=topics.aggregates, partitions=partitions, retention=kept),
         TopicPlan(name=topics.roster, partitions=1, retention=None),
     )
@@ -151,6 +159,11 @@ def _settings(wanted: TopicPlan, found: FoundTopic, server: str) -> list[Problem
         if found.configs.get(key, value) != value:
             what = f"topic {found.name} has {key}={found.configs[key]}, {value} is needed"
             faults.append(Problem(what=what, remedy=f"{reason} {_alter_command(found.name, key, value, server)}"))
+    if wanted.largest is not None and int(found.configs.get("max.message.bytes", wanted.largest)) < wanted.largest:
+        what = f"topic {found.name} takes records of {found.configs['max.message.bytes']} bytes at most"
+        reason = "What parties say in one round of joint computation is one record, and can be longer."
+        command = _alter_command(found.name, "max.message.bytes", str(wanted.largest), server)
+        faults.append(Problem(what=what, remedy=f"{reason} {command}"))
     if found.configs.get("retention.bytes", "-1") != "-1":
         what = f"topic {found.name} forgets by size (retention.bytes={found.configs['retention.bytes']})"
         faults.append(Problem(what=what, remedy=_alter_command(found.name, "retention.bytes", "-1", server)))
@@ -165,7 +178,7 @@ def _retention(task: Task, topics: Topics, found: Mapping[str, FoundTopic], serv
     }
     give_up = task.window.give_up_after
     faults = []
-    needs: list[tuple[int, str]] = []  # what control must keep, and why
+    needs: list[tuple[int, str]] = []  # what control and rounds must keep, and why
     for party in topics.parties:
         own, shares = topics.contributions(party), kept.get(topics.shares(party))
         if shares is not None:
@@ -177,8 +190,9 @@ def _retention(task: Task, topics: Topics, found: Mapping[str, FoundTopic], serv
         if own in kept:
             needs.append((kept[own], f"as {own}"))
     most = max(needs, key=lambda need: math.inf if need[0] == -1 else need[0], default=None)
-    if most is not None and topics.control in kept and _shorter(kept[topics.control], most[0]):
-        faults.append(_too_short(topics.control, kept[topics.control], *most, server))
+    if most is not None:
+        logs = (topics.control, topics.rounds)
+        faults += [_too_short(log, kept[log], *most, server) for log in logs if _shorter(kept.get(log, -1), most[0])]
     if kept.get(topics.roster, -1) != -1:
         what = f"topic {topics.roster} forgets after {format_duration(kept[topics.roster])}, it must never forget"
         faults.append(Problem(what=what, remedy=_alter_command(topics.roster, "retention.ms", "-1", server)))

@@ -44,7 +44,8 @@ def topics_of(role: str, name: str, topics: Topics) -> tuple[str, ...]:
         case "gateway":
             return (*(topics.shares(party) for party in topics.parties), topics.roster)
         case "party":
-            return (topics.shares(name), topics.contributions(name), topics.control, topics.roster)
+            rounds = (topics.rounds,) if topics.joint else ()
+            return (topics.shares(name), topics.contributions(name), topics.control, *rounds, topics.roster)
         case "collector":
             return (topics.control, topics.aggregates, topics.roster)
         case "sink":

@@ -6,6 +6,10 @@ Three series in one bucket, at the start of the window, in milliseconds:
     beijing_air_outcome,area=ring,measure=no2,outcome=point,reason=none,cause=none,window=1h  organisations=4i,...
     beijing_air_contributor,organisation=north,window=1h  complete=1i,gateways=1i,late=0i,dropped=0i
 
+and a fourth where the task has joint computations, whose outcomes stand among those of cells:
+
+    beijing_air_joint,area=ring,name=overload,key=above,unit=1,window=1h  steps=1i,steps_text="1",value=1,verified=1i
+
 The client is used synchronously and without its own retries: its batching mode drops a batch after five attempts.
 Points that InfluxDB refuses for good are counted and named, not tried for ever: one point beyond the bucket's
 retention must not hold up every window after it.
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from sinks.points import Labels, Rows
+    from sinks.rows import Labels, Rows
 
 POINTS_PER_REQUEST = 5_000
 """What InfluxData recommends; a window with more cells goes in several requests."""
@@ -66,7 +70,7 @@ class InfluxStore:
     """Results in an InfluxDB bucket.
 
     `token` is the secret itself; it is kept in the client only. `clock` gives milliseconds since the epoch, for the
-    field `latency_ms`.
+    field `latency_ms`. `joint`: the task has joint computations.
     """
 
     kind = "influxdb"
@@ -81,10 +85,11 @@ class InfluxStore:
         measurement: str,
         labels: Sequence[str],
         clock: Callable[[], int],
+        joint: bool = False,
         tls_ca: Path | None = None,
         timeout_ms: int = 10_000,
     ) -> None:
-        check_labels(labels)
+        check_labels(labels, joint=joint)
         self.where = f"{url} bucket {bucket}"
         place = "\0".join((url.rstrip("/"), org, bucket, measurement))
         self.identity = hashlib.sha256(place.encode()).hexdigest()[:16]
@@ -274,6 +279,17 @@ def points_of(rows: Rows, measurement: str, *, now: int) -> Iterable[tuple[Point
             f"{measurement}_contributor",
             (("organisation", one.organisation),),
             {"complete": 1, "gateways": one.gateways, "late": one.late, "dropped": one.dropped},
+        )
+    for number in rows.joint:
+        yield point(
+            f"{measurement}_joint",
+            (*number.labels, ("name", number.name), ("key", number.key), ("unit", number.unit)),
+            {
+                "steps": number.steps,
+                "steps_text": number.steps_text,
+                "value": number.value,
+                "verified": int(rows.verified),
+            },
         )
 
 

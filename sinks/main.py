@@ -98,11 +98,12 @@ def open_store(config: SinkFile, task: Task, *, clock: Callable[[], int], entrop
             measurement=influx.measurement or series_name(task.name),
             labels=task.labels,
             clock=clock,
+            joint=bool(task.joint),
             tls_ca=influx.tls_ca,
         )
     if config.sqlite is None:
         raise AssertionError("SinkFile has exactly one of the two")
-    return SqliteStore(config.sqlite.path, labels=task.labels, clock=clock, entropy=entropy)
+    return SqliteStore(config.sqlite.path, labels=task.labels, clock=clock, entropy=entropy, joint=bool(task.joint))
 
 
 def group_of(topics: Topics, store: Store) -> str:

@@ -7,28 +7,27 @@ suppressed has an outcome and nothing else: neither values nor the small counts 
 Numbers stay exact as far as a database can carry them: `count` and `sum_steps` are integers, and the floats beside them
 are made here, once, each the binary64 number nearest to the exact value (from a `Fraction`: nothing is rounded twice).
 
+A task with joint computations has a fourth series, of their numbers (`sinks.joint`).
+
 The same aggregate always gives the same rows in the same order: writing twice overwrites and adds nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from protocol.errors import ConfigError, WireError
-from protocol.reasons import Cause, reason_of
-from protocol.units import format_duration
+from sinks.joint import RESERVED as RESERVED_WITH_JOINT
+from sinks.joint import check_joint, numbers_of, outcomes_of
+from sinks.rows import Contributing, Labels, Outcome, Result, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from decimal import Decimal
+    from collections.abc import Iterable, Mapping
 
     from protocol.aggregate import Aggregate, CellResult, Contributor
     from protocol.task import Task
-
-Labels = tuple[tuple[str, str], ...]
-"""Label keys and values, sorted by key."""
 
 RESERVED = frozenset(
     {
@@ -68,81 +67,11 @@ RESERVED = frozenset(
 """What tags, fields and columns are called here; a label of the same name would hide one of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """A released value. `sum_steps` counts steps of `resolution`, exactly; `mean` is None where nothing was counted."""
+def rows_of(aggregate: Aggregate, groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Rows:
+    """The rows of one aggregate; WireError where it contradicts itself, so that no row is written over another.
 
-    labels: Labels
-    measure: str
-    unit: str
-    resolution: Decimal
-    count: int
-    sum_steps: int
-    sum: float
-    mean: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one cell that was due; `reason` is "none" for a point, `at_fault` names parties."""
-
-    labels: Labels
-    measure: str
-    outcome: str
-    reason: str
-    at_fault: tuple[str, ...]
-
-    @property
-    def cause(self) -> Cause:
-        """Whose matter it is: "none" for a point, else data, policy or fault."""
-        return reason_of(self.reason).cause
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contributing:
-    """One organisation in the agreed set: its gateways that took part, and its readings that could not count.
-
-    `late` ones came after their window had been sealed, `dropped` ones were given up in a full spool.
+    `groups`: as `sinks.joint.groups_of` says of the task.
     """
-
-    organisation: str
-    gateways: int
-    late: int
-    dropped: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """All rows of one window, with what they have in common. Times are integer milliseconds.
-
-    `organisations`, `gateways` and `absent` count the agreed set of the whole window, never of one cell. `late` and
-    `dropped` are None where the task keeps from the collector who took part. `last_seal` is 0 where unknown.
-    """
-
-    task: str
-    revision: int
-    window_start: int
-    window_end: int
-    verified: bool
-    organisations: int
-    gateways: int
-    absent: int
-    late: int | None
-    dropped: int | None
-    last_seal: int
-    revealed_at: int
-    results: tuple[Result, ...]
-    outcomes: tuple[Outcome, ...]
-    contributors: tuple[Contributing, ...]
-
-    @property
-    def window(self) -> str:
-        """The size of the window as people write it, such as "1h"."""
-        return format_duration(self.window_end - self.window_start)
-
-
-def rows_of(aggregate: Aggregate) -> Rows:
-    """The rows of one aggregate; WireError where it contradicts itself, so that no row is written over another."""
     cells = sorted(aggregate.cells, key=_place)
     places = [_place(cell) for cell in cells]
     if len(set(places)) < len(places):
@@ -161,8 +90,9 @@ def rows_of(aggregate: Aggregate) -> Rows:
         last_seal=aggregate.last_seal,
         revealed_at=aggregate.revealed_at,
         results=tuple(_result(cell) for cell in cells if cell.outcome == "point"),
-        outcomes=tuple(_outcome(cell) for cell in cells),
+        outcomes=(*(_outcome(cell) for cell in cells), *outcomes_of(aggregate, groups)),
         contributors=_contributors(aggregate.contributors),
+        joint=numbers_of(aggregate.joint),
     )
 
 
@@ -198,15 +128,17 @@ def check_shape(aggregate: Aggregate, task: Task) -> None:
             raise WireError("unknown_cell", "the aggregate has a cell that the task does not have")
         if (cell.unit, cell.resolution) != (measure.unit, measure.resolution):
             raise WireError("unknown_cell", "a cell has another unit or resolution than the task")
+    check_joint(aggregate.joint, task)
 
 
-def check_labels(labels: Iterable[str]) -> None:
-    """Refuse a task whose label keys would hide a tag, field or column of ours."""
-    if taken := sorted(RESERVED.intersection(labels)):
+def check_labels(labels: Iterable[str], *, joint: bool = False) -> None:
+    """Refuse a task whose label keys would hide a tag, field or column of ours. `joint`: it has joint computations."""
+    reserved = RESERVED | RESERVED_WITH_JOINT if joint else RESERVED
+    if taken := sorted(reserved.intersection(labels)):
         raise ConfigError(
             f'the label "{taken[0]}" has the name of a column of the results',
             where="task.toml: labels",
-            remedy="The sink cannot write this task. Names that are taken: " + ", ".join(sorted(RESERVED)) + ".",
+            remedy="The sink cannot write this task. Names that are taken: " + ", ".join(sorted(reserved)) + ".",
         )
 
 

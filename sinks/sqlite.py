@@ -1,5 +1,7 @@
 """The embedded store: one SQLite file with tables `results`, `outcomes`, `contributors`, `reasons`, and a view `cells`.
 
+A task with joint computations has a table `joint` more, of their numbers.
+
 For trials and small deployments: nothing to install, and anybody can read it with `sqlite3` while it is being written
 (WAL). Each label is a column of its own, computed from the JSON in `labels`, so that a later revision of the task may
 have other labels in the same file; `time` is the start of the window in UTC as text. A window is one transaction: a
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from sinks.points import Labels, Rows
+    from sinks.rows import Labels, Rows
 
 _TIME = "time TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%dT%H:%M:%SZ', window_start / 1000, 'unixepoch')) VIRTUAL"
 _WINDOW = "task TEXT NOT NULL, revision INTEGER NOT NULL, window_start INTEGER NOT NULL, window_end INTEGER NOT NULL"
@@ -42,7 +44,12 @@ CREATE TABLE IF NOT EXISTS contributors ({_WINDOW}, organisation TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS reasons (reason TEXT PRIMARY KEY, cause TEXT NOT NULL, sentence TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_KEYS = frozenset({"task", "window_start", "window_end", "labels", "measure", "organisation"})
+_JOINT_TABLE = f"""
+CREATE TABLE IF NOT EXISTS joint ({_WINDOW}, labels TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL,
+    unit TEXT NOT NULL, resolution TEXT NOT NULL, steps INTEGER, steps_text TEXT NOT NULL, value REAL,
+    verified INTEGER NOT NULL, {_TIME}, PRIMARY KEY (task, window_start, window_end, labels, name, key)) WITHOUT ROWID;
+"""
+_KEYS = frozenset({"task", "window_start", "window_end", "labels", "measure", "organisation", "name", "key"})
 _FIRST_WRITE_STAYS = frozenset({"revealed_at", "written_at"})
 """An aggregate that is sent again differs in `revealed_at` only, and readers take the first (SPEC 9)."""
 
@@ -51,15 +58,22 @@ class SqliteStore:
     """Results in a SQLite file.
 
     `clock` gives milliseconds since the epoch, for the column `written_at`; `entropy` random bytes, for the file's
-    identity: a file that is deleted and made anew is another store, and gets everything again.
+    identity: a file that is deleted and made anew is another store, and gets everything again. `joint`: the task has
+    joint computations.
     """
 
     kind = "sqlite"
 
     def __init__(
-        self, path: Path, *, labels: Sequence[str], clock: Callable[[], int], entropy: Callable[[int], bytes]
+        self,
+        path: Path,
+        *,
+        labels: Sequence[str],
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        joint: bool = False,
     ) -> None:
-        check_labels(labels)
+        check_labels(labels, joint=joint)
         self.where = str(path)
         self._clock = clock
         try:
@@ -68,8 +82,8 @@ class SqliteStore:
             self._db.execute("PRAGMA journal_mode = WAL")
             # FULL: the offset is committed after the write, so the write has to survive a power cut by itself.
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_TABLES)
-            for table in ("results", "outcomes"):
+            self._db.executescript(_TABLES + _JOINT_TABLE if joint else _TABLES)
+            for table in ("results", "outcomes", "joint")[: 3 if joint else 2]:
                 self._add_label_columns(table, labels)
             self._db.executemany(
                 "INSERT OR REPLACE INTO reasons VALUES (?, ?, ?)",
@@ -140,19 +154,35 @@ class SqliteStore:
             }
             for row in rows.contributors
         ]
+        joint = [
+            {
+                **common,
+                "labels": _json(row.labels),
+                "name": row.name,
+                "key": row.key,
+                "unit": row.unit,
+                "resolution": format(row.resolution, "f"),
+                "steps": row.steps,
+                "steps_text": row.steps_text,
+                "value": row.value,
+                "verified": int(rows.verified),
+            }
+            for row in rows.joint
+        ]
         try:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._upsert("results", results)
                 self._upsert("outcomes", outcomes)
                 self._upsert("contributors", contributors)
+                self._upsert("joint", joint)
         except sqlite3.Error as error:
             raise AwayError(
                 f"SQLite did not take the results: {error}",
                 where=self.where,
                 remedy="Nothing is lost: they stay in Kafka and are written when the file can be written again.",
             ) from error
-        return Written(points=len(results) + len(outcomes) + len(contributors))
+        return Written(points=len(results) + len(outcomes) + len(contributors) + len(joint))
 
     def check(self, *, valid_from: int, now: int) -> str | None:
         """Whether the file can be written; it keeps everything, whenever the task began."""

@@ -10,7 +10,7 @@ from protocol.errors import SottoError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sinks.points import Rows
+    from sinks.rows import Rows
 
 
 class AwayError(SottoError):

@@ -19,6 +19,7 @@ from protocol.aggregate import decode
 from protocol.errors import WireError
 from protocol.units import iso
 from runtime.fold import Effect
+from sinks.joint import groups_of
 from sinks.points import check_shape, rows_of
 from sinks.store import AwayError
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.fold import Record
     from runtime.lane import Clock
     from sinks.metrics import SinkMetrics
-    from sinks.points import Rows
+    from sinks.rows import Rows
     from sinks.store import Store, Written
 
 _log = structlog.get_logger("sotto.sink")
@@ -48,7 +49,7 @@ def read(value: bytes, task: Task) -> Rows:
     try:
         aggregate = decode(value, task=task)
         check_shape(aggregate, task)
-        return rows_of(aggregate)
+        return rows_of(aggregate, groups_of(task))
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise WireError("not_an_aggregate") from None
 
@@ -141,7 +142,7 @@ class Writer(Effect):
             {
                 "window": rows.window_start,
                 "written_at": now,
-                "points": len(rows.results),
+                "points": sum(row.outcome == "point" for row in rows.outcomes),
                 "suppressed": dict(sorted(hidden.items())),
                 "refused_points": sum(written.refused.values()),
             }
@@ -170,6 +171,7 @@ class Writer(Effect):
             points=len(rows.results),
             outcomes=len(rows.outcomes),
             contributors=len(rows.contributors),
+            **({"joint": len(rows.joint)} if rows.joint else {}),
             refused=sum(written.refused.values()),
         )
 

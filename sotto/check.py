@@ -20,11 +20,15 @@ from protocol.topics import Topics
 from runtime.files import load
 from runtime.kafka import admin, read_topics
 from runtime.keyfiles import read_cards, read_key
+from runtime.retention import LARGEST_ROUND
 from runtime.topic_check import check_topics, topics_of
 from sotto import probes
 from sotto.probes import SkippedError
 from sotto.roles import Role, kind_of, read_role
 from sotto.terminal import answer, error_text
+from streams.joint_plan import plans_of
+from streams.joint_size import check_records
+from streams.netlists import load_netlists
 
 if TYPE_CHECKING:
     from ingest.config import GatewayFile
@@ -103,6 +107,8 @@ class Checks:
             wanted += [("roster", self._roster), ("key", self._key), ("cards", self._cards)]
         if self.kind != "sink":
             wanted.append(("clock", self._clock))
+        if self.kind in ("party", "collector") and self.task_has_jobs:
+            wanted.append(("joint", self._joint))
         if self.kind == "gateway":
             wanted += [("sources", self._sources), ("mqtt", self._mqtt), ("spool", self._spool)]
         wanted += [("kafka", self._kafka), ("topics", self._topics)]
@@ -114,6 +120,14 @@ class Checks:
     def task(self) -> Task:
         """The task that the file names."""
         return load(self.role.file.task, Task)
+
+    @property
+    def task_has_jobs(self) -> bool:
+        """Whether the task asks for joint computations; that it cannot be read is told by its own check."""
+        try:
+            return bool(self.task.joint)
+        except SottoError:
+            return False
 
     @cached_property
     def roster(self) -> Roster:
@@ -148,6 +162,12 @@ class Checks:
 
     def _cards(self) -> str:
         return f"{len(read_cards(self._file_of('roster'), self.roster, self.task))}"
+
+    def _joint(self) -> str:
+        plans = plans_of(self.task, self.roster, load_netlists(self.task, self._file_of("task").parent))
+        if self.kind == "party":
+            check_records(plans, LARGEST_ROUND)
+        return f"{len(plans)}: {', '.join(plan.name for plan in plans)}"
 
     def _clock(self) -> str:
         if self.kind != "gateway":

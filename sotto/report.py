@@ -90,7 +90,9 @@ class _Report:
             return f"waits for {names}{self._without(one, len(one['gateways']), 'released')}{faults}{behind}"
         single = len(one["parties"]) == 1
         held, totals = ("it holds", "its totals") if single else ("they hold", "their totals")
-        what = f"say what {held}" if one["waits_for"] == "manifests" else f"release {totals}"
+        what = {"manifests": f"say what {held}", "rounds": "go on with the joint computation"}.get(
+            one["waits_for"], f"release {totals}"
+        )
         names = _some(one["parties"])
         until = self._without(one, len(one["parties"]), "goes on") if "gives_up_in_ms" in one else ""
         if not names:
@@ -228,7 +230,8 @@ def _gateway(one: Document) -> str:
 
 
 def _cell(one: Document, task: Task) -> str:
-    place = "/".join([*(one["labels"][label] for label in task.labels), one["measure"]])
+    labels = (one["labels"].get(label) for label in task.labels)  # a joint computation may have none
+    place = "/".join([*filter(None, labels), one["measure"]])
     return f"{place}: {reason_of(one['reason']).short}"
 
 

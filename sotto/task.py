@@ -15,6 +15,7 @@ from protocol.canonical import decimal_text
 from protocol.task import Task
 from protocol.units import format_duration
 from runtime.files import load
+from sotto.job_words import job_in_words
 from sotto.terminal import answer
 
 app = typer.Typer(help="The task in plain words, and its id.", no_args_is_help=True)
@@ -46,13 +47,16 @@ def in_words(task: Task) -> str:
     size = format_duration(window.size)
     period = _PERIODS.get(size, size)
     start, end = _day(task.valid_from, window.utc_offset), _day(task.valid_until, window.utc_offset)
-    statistics = {statistic for measure in task.measures.values() for statistic in measure.statistics}
-    what = " and ".join(sorted(statistics))
     labels = f" for each {' and '.join(task.labels)}" if task.labels else ""
     minimum = f"{task.policy.min_organisations} organisations have a reading in it"
+    released = [name for name, measure in task.measures.items() if measure.statistics]
+    what = " and ".join(sorted({statistic for name in released for statistic in task.measures[name].statistics}))
+    shown = f"the {what} of {', '.join(released)}{labels}" if released else "no sums"
+    jobs = [f"  {spec.name}: {job_in_words(spec, task)}" for spec in task.joint]
     measures = [
         f"  {name}: {decimal_text(measure.range[0])} to {decimal_text(measure.range[1])} {measure.unit},"
         f" in steps of {decimal_text(measure.resolution)}; outside: refused"
+        f"{'' if measure.statistics else '; its sums are shown to nobody'}"
         for name, measure in task.measures.items()
     ]
     operators = ", ".join(task.party[name].operator for name in task.party_names)
@@ -61,7 +65,8 @@ def in_words(task: Task) -> str:
         [
             f"{task.name}, revision {task.revision}, task id {task.id_spoken}",
             f"Purpose: {task.purpose}",
-            f"Every {period} from {start} to {end}: the {what} of {', '.join(task.measures)}{labels}, if {minimum}.",
+            f"Every {period} from {start} to {end}: {shown}, if {minimum}.",
+            *(["Computed by the parties together, from the sums of each window:", *jobs] if jobs else []),
             f"Added up by {operators}: {_who_could_read(task)}",
             f"Results go to {task.collector.operator}, which sees them, the number of readings and {who_took_part}.",
             f"A gateway closes a window {_wait(window.lateness)} after its end; after {_wait(window.deadline)} more"

@@ -72,7 +72,8 @@ def topics(
     with admin(section) as client:
         created, there = ensure_topics(client, plans)
     parties = len(given.topics.parties)
-    kinds = f"{parties} x shares, {parties} x contributions, control, aggregates, roster"
+    rounds = "rounds, " if given.topics.joint else ""
+    kinds = f"{parties} x shares, {parties} x contributions, control, {rounds}aggregates, roster"
     say(
         f"Created {len(created)} topics with prefix {given.topics.prefix}"
         f" ({kinds}: {len(plans)} wanted, {len(there)} were there)"
@@ -95,6 +96,8 @@ def rules(task: Task, names: Topics, roster: Roster | None) -> Iterator[Rule]:
         yield Rule(party, ("Read", *see), "topic", names.shares(party))
         yield Rule(party, ("Read", "Write", *see), "topic", names.contributions(party))
         yield Rule(party, ("Read", "Write", *see), "topic", names.control)
+        if names.joint:
+            yield Rule(party, ("Read", "Write", *see), "topic", names.rounds)
         yield Rule(party, ("Read", *see), "topic", names.roster)
         yield Rule(party, ("Read",), "group", f"{names.prefix}party.{party}")
     yield Rule("collector", ("Read", "Write", *see), "topic", names.control)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from protocol.aggregate import Aggregate, encode
+from protocol.aggregate import Aggregate, CellResult, JointResult, encode
 from protocol.control import AggregateShare, Outcome, decode
 from protocol.control import encode as encode_control
 from protocol.errors import WireError
@@ -25,6 +25,7 @@ from streams.agreement import Rules
 from streams.collector import Collector, Published
 from streams.conduct import Conduct
 from streams.findings import Findings
+from streams.joint_plan import Plan
 from streams.log_clock import LogClock
 from streams.metrics import CollectorMetrics
 from streams.recent import MOST_NAMED, Ended, Recent, attendance, latest
@@ -49,6 +50,7 @@ class CollectorFold(Fold):
             partition=partition,
             open_share=role.open_share,
             publish=lambda aggregate: encode(aggregate, role.key.identity),
+            plans=role.plans,
             first=start.first,
             end=start.end,
         )
@@ -102,9 +104,18 @@ class CollectorRole:
     """What one worker of the collector runs, and what it shows of it."""
 
     def __init__(
-        self, *, task: Task, roster: Roster, topics: Topics, key: KeyFile, registry: CollectorRegistry
+        self,
+        *,
+        task: Task,
+        roster: Roster,
+        topics: Topics,
+        key: KeyFile,
+        registry: CollectorRegistry,
+        plans: Sequence[Plan] = (),
     ) -> None:
+        """`plans`: one for each joint computation of the task, in its order."""
         self.task = task
+        self.plans = plans
         self.roster = roster
         self.topics = topics
         self.key = key
@@ -165,7 +176,10 @@ class CollectorRole:
         for (outcome, reason), count in kinds.items():
             metrics.cells.labels(outcome, reason).inc(count)
         points = sum(count for (outcome, _), count in kinds.items() if outcome == "point")
-        suspects = {name for cell in aggregate.cells if cell.reason == "parties_disagree" for name in cell.at_fault}
+        for job in aggregate.joint:
+            metrics.joint.labels(job.name, job.outcome, job.reason).inc()
+        outcomes: list[CellResult | JointResult] = [*aggregate.cells, *aggregate.joint]
+        suspects = {name for one in outcomes if one.reason == "parties_disagree" for name in one.at_fault}
         for name in suspects:
             metrics.share_mismatch.labels(name).inc()
             _log.error("parties_disagree", window=self._at(aggregate.window_start), at_fault=name)
@@ -178,6 +192,8 @@ class CollectorRole:
         if aggregate.last_seal:
             metrics.seal_to_point.observe(max(0, now - aggregate.last_seal) / 1000)
             told["after_last_seal"] = f"{now - aggregate.last_seal}ms"
+        if aggregate.joint:
+            told["joint"] = {job.name: job.outcome if job.outcome == "point" else job.reason for job in aggregate.joint}
         _log.info(
             "window_complete",
             window=self._at(aggregate.window_start),
@@ -218,9 +234,16 @@ class CollectorRole:
 
 def _ended(aggregate: Aggregate, task: Task) -> Ended:
     hidden = [cell for cell in aggregate.cells if cell.outcome == "suppressed"]
-    reasons = {cell.reason for cell in hidden}
-    whole = len(hidden) == len(aggregate.cells) and len(reasons) == 1
-    at_fault = {name for cell in hidden for name in cell.at_fault}
+    failed = [job for job in aggregate.joint if job.outcome == "suppressed"]
+    all_hidden: list[CellResult | JointResult] = [*hidden, *failed]
+    outcomes = len(aggregate.cells) + len(aggregate.joint)
+    reasons = {one.reason for one in all_hidden}
+    whole = len(all_hidden) == outcomes and len(reasons) == 1
+    at_fault = {name for one in all_hidden for name in one.at_fault}
+    named = [
+        *({"labels": cell.labels, "measure": cell.measure, "reason": cell.reason} for cell in hidden),
+        *({"labels": {}, "measure": job.name, "reason": job.reason} for job in failed),
+    ]
     return Ended(
         window=aggregate.window_start,
         at=aggregate.revealed_at,
@@ -228,9 +251,7 @@ def _ended(aggregate: Aggregate, task: Task) -> Ended:
         parties=aggregate.parties,
         at_fault=tuple(name for name in task.party_names if name in at_fault),
         verified=aggregate.verified,
-        points=len(aggregate.cells) - len(hidden),
-        suppressed=len(hidden),
-        named=tuple(
-            {"labels": cell.labels, "measure": cell.measure, "reason": cell.reason} for cell in hidden[:MOST_NAMED]
-        ),
+        points=outcomes - len(named),
+        suppressed=len(named),
+        named=tuple(named[:MOST_NAMED]),
     )

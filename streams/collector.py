@@ -8,7 +8,7 @@ Kafka, and nothing behind the collector's recorded floor is forgotten before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,6 +21,7 @@ from streams.agreement import Ballot, Terminal
 from streams.combine import Combiner, OpenShare
 from streams.conduct import Finding
 from streams.due import DueWindows
+from streams.joint_plan import Plan
 from streams.policy import agreement_of
 
 Publish = Callable[[Aggregate], bytes]
@@ -40,6 +41,8 @@ class Published:
 class Collector:
     """Folds one partition. `first` and `end`: where reading of the control log begins, and where it ended then.
 
+    `plans`: one for each joint computation of the task, in its order.
+
     Every method that returns records expects them to be in Kafka, in this order, before it is called again.
     """
 
@@ -51,12 +54,13 @@ class Collector:
         partition: int,
         open_share: OpenShare,
         publish: Publish,
+        plans: Sequence[Plan] = (),
         first: int = 0,
         end: int = 0,
     ) -> None:
         self.due = DueWindows(task=task, roster=roster, partition=partition)
         self.agreement = agreement_of(task, roster, first=self.due.first)
-        self._combiner = Combiner(task=task, roster=roster, open_share=open_share)
+        self._combiner = Combiner(task=task, roster=roster, open_share=open_share, plans=plans)
         self._publish = publish
         self._place = first
         self._end = end

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
 from mpc_ops.schemes import Scheme, scheme
-from protocol.aggregate import Aggregate, CellResult, Contributor
+from protocol.aggregate import Aggregate, CellResult, Contributor, JointResult, JointValue
 from protocol.body import SealNotes
 from protocol.codec import LATEST
 from protocol.control import AggregateShare
@@ -17,6 +18,10 @@ from protocol.share import SharePayload
 from protocol.task import Task
 from streams.agreement import Agreed, Ballot, Rules
 from streams.conduct import Finding
+from streams.joint_plan import Plan
+from streams.joint_reveal import Revealed as RevealedJob
+from streams.joint_reveal import reveal_job
+from streams.policy import due_cells
 from streams.reveal import Contradiction, Revealed, reveal
 
 OpenShare = Callable[[AggregateShare], bytes]
@@ -26,12 +31,16 @@ OpenShare = Callable[[AggregateShare], bytes]
 class Combiner:
     """Makes the aggregate of a window that has ended: pure, the same for the same log."""
 
-    def __init__(self, *, task: Task, roster: Roster, open_share: OpenShare) -> None:
+    def __init__(self, *, task: Task, roster: Roster, open_share: OpenShare, plans: Sequence[Plan] = ()) -> None:
+        """`plans`: one for each joint computation of the task, in its order."""
+        assert len(plans) == len(task.joint), "internal error: a joint computation without a plan"
         self.party_names = task.party_names
         self._task = task
         self._roster = roster
         self._open_share = open_share
+        self._plans = plans
         self._cells = roster.cells(task)
+        self._due = np.flatnonzero(due_cells(task, roster)).tolist()
         self._scheme: Scheme = scheme(task.scheme.name, len(task.party))
         self._enough = Rules.of(task).enough
         self._names = task.measure_names
@@ -45,31 +54,34 @@ class Combiner:
         assert terminal is not None, "internal error: the window is still open"
         if terminal.outcome == "suppressed":
             at_fault = tuple(self.party_names[party] for party in terminal.at_fault)
-            cells = self._all_suppressed(terminal.reason, at_fault)
-            return self._aggregate(window, ballot, terminal.parties, terminal.at, cells), ()
+            return self._suppressed(window, ballot, terminal.reason, at_fault), ()
         shares = {party: self._payload(ballot.shares[party]) for party in terminal.parties}
         result = reveal(self._scheme, shares, enough=self._enough)
         if isinstance(result, Contradiction):
             suspects = tuple(self.party_names[party] for party in result.suspects)
-            cells = self._all_suppressed("parties_disagree", suspects)
             findings = _findings(result.suspects, result.kind, window)
-            return self._aggregate(window, ballot, terminal.parties, terminal.at, cells), findings
+            return self._suppressed(window, ballot, "parties_disagree", suspects), findings
+        cells = self._points(result)
+        joint = self._reveal_jobs(shares, cells)
         aggregate = self._aggregate(
             window,
             ballot,
             result.parties,
             terminal.at,
-            self._points(result),
+            cells,
+            joint=tuple(self._joint_result(number, one) for number, one in enumerate(joint)),
             notes=result.notes,
             verified=result.verified,
         )
-        return aggregate, _findings(result.unreadable, "unreadable_share", window)
+        contradicted = {(one.finding, one.at_fault) for one in joint if one.finding is not None}
+        told = [_findings(at_fault, kind, window) for kind, at_fault in sorted(contradicted)]
+        return aggregate, (*_findings(result.unreadable, "unreadable_share", window), *chain.from_iterable(told))
 
     def _payload(self, share: AggregateShare) -> SharePayload | None:
         try:
             plaintext = self._open_share(share)
             held = len(self._scheme.held_by(share.party))
-            return SharePayload.decode(plaintext, cells=len(self._cells), held=held)
+            return SharePayload.decode(plaintext, due=self._due, held=held, joint=len(self._plans))
         except WireError:
             return None  # signed, and not what it has to be: this party is at fault
 
@@ -89,10 +101,46 @@ class Combiner:
             else:
                 minimum = self._task.measures[self._names[self._cells[number].measure]].minimum_steps
                 cells[number] = self._cell(number, numbers=(count, units + count * minimum))
-        return tuple(cells[number] for number in range(len(self._cells)))
+        return tuple(cells[number] for number in self._due)
 
-    def _all_suppressed(self, reason: str, at_fault: tuple[str, ...]) -> tuple[CellResult, ...]:
-        return tuple(self._cell(number, reason=reason, at_fault=at_fault) for number in range(len(self._cells)))
+    def _suppressed(self, window: int, ballot: Ballot, reason: str, at_fault: tuple[str, ...]) -> Aggregate:
+        """The aggregate of a window of which nothing is shown."""
+        terminal = ballot.terminal
+        assert terminal is not None, "internal error: the window is still open"
+        cells = tuple(self._cell(number, reason=reason, at_fault=at_fault) for number in self._due)
+        joint = tuple(self._job(number, reason=reason, at_fault=at_fault) for number in range(len(self._plans)))
+        return self._aggregate(window, ballot, terminal.parties, terminal.at, cells, joint=joint)
+
+    def _reveal_jobs(
+        self, shares: Mapping[int, SharePayload | None], cells: tuple[CellResult, ...]
+    ) -> list[RevealedJob]:
+        sent = {party: share.joint for party, share in shares.items() if share is not None}
+        bad = frozenset(number for number, cell in zip(self._due, cells, strict=True) if cell.reason == "overflow")
+        return [
+            reveal_job(plan, {party: share[number] for party, share in sent.items()}, overflowed=bad)
+            for number, plan in enumerate(self._plans)
+        ]
+
+    def _joint_result(self, number: int, revealed: RevealedJob) -> JointResult:
+        at_fault = tuple(self.party_names[party] for party in revealed.at_fault)
+        return self._job(number, reason=revealed.reason, at_fault=at_fault, values=revealed.values)
+
+    def _job(
+        self, number: int, *, reason: str, at_fault: tuple[str, ...] = (), values: tuple[JointValue, ...] = ()
+    ) -> JointResult:
+        """Return a point with its `values`, or a suppressed job with its reason."""
+        spec = self._task.joint[number]
+        unit, resolution = spec.result(self._task.measures)
+        return JointResult(
+            name=spec.name,
+            job=spec.job,
+            outcome="point" if reason == "none" else "suppressed",
+            unit=unit,
+            resolution=resolution,
+            reason=reason,
+            at_fault=at_fault,
+            values=values,
+        )
 
     def _cell(
         self,
@@ -126,6 +174,7 @@ class Combiner:
         at: int,
         cells: tuple[CellResult, ...],
         *,
+        joint: tuple[JointResult, ...],
         notes: Mapping[str, SealNotes] | None = None,
         verified: bool = False,
     ) -> Aggregate:
@@ -154,6 +203,7 @@ class Combiner:
             last_seal=agreed.last_seal if agreed else 0,
             revealed_at=min(max(at, 0), LATEST),  # Kafka takes any time that a writer claims
             cells=cells,
+            joint=joint,
         )
 
 

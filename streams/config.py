@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from protocol.task import Name
+from protocol.model import Name
 from runtime.secret import RelativePath, SecretFile
 from runtime.sections import CollectorHttp, KafkaSection, LogSection, PartyHttp, Section
 

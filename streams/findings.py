@@ -29,6 +29,10 @@ KINDS: Final[Mapping[str, str]] = {
     "unreadable_share": "Its aggregate share cannot be read. Has it the collector's present sealing key?",
     "other_counts": "Its counts, or the cells that it lets out, are not those of the others.",
     "other_sums": "Its sums are not those of another party that holds the same components: one of these parties lies.",
+    "joint_stopped": "A joint computation was stopped, since what one party had sent could not be right: one of these"
+    " parties lies, or says so of another.",
+    "other_joint": "Its share of a joint result, or what it says of it, is not that of another party: one of these"
+    " parties lies.",
 }
 """What is found, and what it means. The names are label values of a metric: they never change their meaning."""
 

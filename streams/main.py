@@ -28,7 +28,9 @@ from runtime.topic_check import TopicCheck, topics_of
 from runtime.worker import SystemClock, run_worker
 from streams.collect import CollectorRole
 from streams.config import CollectorFile, PartyFile
+from streams.joint_plan import Plan, plans_of
 from streams.metrics import WorkMetrics
+from streams.netlists import load_netlists
 from streams.party import PartyRole
 from streams.work import Snapshot
 
@@ -47,6 +49,7 @@ class Agreed:
     topics: Topics
     key: KeyFile
     cards: Mapping[str, Card]
+    plans: tuple[Plan, ...]
 
     @classmethod
     def load(cls, config: PartyFile | CollectorFile, *, name: str, where: str) -> Agreed:
@@ -74,7 +77,14 @@ class Agreed:
                 remedy="What is sealed to the roster's key could not be opened. Take the newer of the two.",
             )
         topics = Topics.of(task, config.kafka.topic_prefix)
-        return cls(task=task, roster=roster, topics=topics, key=key, cards=read_cards(config.roster, roster, task))
+        return cls(
+            task=task,
+            roster=roster,
+            topics=topics,
+            key=key,
+            cards=read_cards(config.roster, roster, task),
+            plans=plans_of(task, roster, load_netlists(task, config.task.parent)),
+        )
 
 
 def run_party(
@@ -94,7 +104,8 @@ def run_party(
         roster=agreed.roster,
         topics=agreed.topics,
         key=agreed.key,
-        collector=agreed.cards["collector"],
+        cards=agreed.cards,
+        plans=agreed.plans,
         registry=registry,
         show_share=show_share,
     )
@@ -120,7 +131,12 @@ def run_collector(path: Path, *, http: str | None = None, stop: threading.Event 
     agreed = Agreed.load(config, name="collector", where=path.name)
     registry = CollectorRegistry()
     role = CollectorRole(
-        task=agreed.task, roster=agreed.roster, topics=agreed.topics, key=agreed.key, registry=registry
+        task=agreed.task,
+        roster=agreed.roster,
+        topics=agreed.topics,
+        key=agreed.key,
+        registry=registry,
+        plans=agreed.plans,
     )
     _run(
         agreed,

@@ -93,6 +93,9 @@ class PartyMetrics:
             ["party", "kind"],
             registry=registry,
         )
+        self.joint = Counter(
+            "sotto_party_joint_jobs", "Joint computations of windows, by outcome", ["job", "outcome"], registry=registry
+        )
         self.closes = Counter("sotto_party_closes", "Ends of waiting, by cause", ["cause"], registry=registry)
         self.aggregate_shares = Counter("sotto_party_aggregate_shares", "Aggregate shares written", registry=registry)
         self.duplicate_identity = Counter(
@@ -117,6 +120,12 @@ class CollectorMetrics:
             "sotto_clock_offset_seconds", "This clock against Kafka's, by the records read lately", registry=registry
         )
         self.cells = Counter("sotto_collector_cells", "Cells with an outcome", ["outcome", "reason"], registry=registry)
+        self.joint = Counter(
+            "sotto_collector_joint_jobs",
+            "Joint computations of windows, by outcome",
+            ["job", "outcome", "reason"],
+            registry=registry,
+        )
         self.waiting = Gauge("sotto_collector_windows_waiting", "Windows without an outcome", registry=registry)
         self.oldest_waiting = Gauge(
             "sotto_collector_oldest_waiting_timestamp_seconds", "Start of the oldest of them", registry=registry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -15,6 +15,8 @@ from protocol.topics import Topics
 from runtime.fold import Flow, Start
 from streams.agreement import Rules
 from streams.findings import Findings
+from streams.joint_keys import PartyKeys
+from streams.joint_plan import Plan
 from streams.leaf import Leaf
 from streams.leaf_map import Glass, LeafMap
 from streams.metrics import PartyMetrics
@@ -33,7 +35,8 @@ class PartyRole:
         roster: Roster,
         topics: Topics,
         key: KeyFile,
-        collector: Card,
+        cards: Mapping[str, Card],
+        plans: Sequence[Plan],
         registry: CollectorRegistry,
         show_share: str | None,
     ) -> None:
@@ -46,7 +49,9 @@ class PartyRole:
             name=key.name,
             identity=key.identity,
             box=box,
-            collector=collector,
+            collector=cards["collector"],
+            plans=tuple(plans),
+            keys=PartyKeys(key=key, cards=[cards[party] for party in task.party_names], party=number),
         )
         self._leaf = Leaf(task=task, roster=roster, key=key, topics=topics)
         self._metrics = PartyMetrics(registry)
@@ -59,14 +64,15 @@ class PartyRole:
         """Leaf and root, of the same partition numbers: the topics have equally many."""
         topics, name = self._seat.topics, self._seat.name
         shares, contributions = topics.shares(name), topics.contributions(name)
+        rounds = (topics.rounds,) if self._seat.plans else ()
         return [
             Flow(name="leaf", topics=(shares,), make=self._make_leaf, outputs=(contributions,)),
             Flow(
                 name="root",
-                topics=(contributions, topics.control),
+                topics=(contributions, topics.control, *rounds),
                 make=self._make_root,
                 watch=(shares,),
-                outputs=(topics.control,),
+                outputs=(topics.control, *rounds),
             ),
         ]
 

@@ -8,7 +8,7 @@ cannot be read at all is none: where two can go on without a third, they do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +55,7 @@ def reveal(scheme: Scheme, shares: Mapping[int, SharePayload | None], *, enough:
     payloads = {party: share for party, share in sorted(shares.items()) if share is not None}
     if len(payloads) < enough:
         return Contradiction(kind="unreadable_share", suspects=unreadable)
-    odd = _odd_ones({party: _public_part(share) for party, share in payloads.items()})
+    odd = odd_ones({party: _public_part(share) for party, share in payloads.items()})
     if odd:
         return Contradiction(kind="other_counts", suspects=odd)
     copies: dict[int, dict[int, NDArray[np.uint64]]] = {}
@@ -64,7 +64,7 @@ def reveal(scheme: Scheme, shares: Mapping[int, SharePayload | None], *, enough:
             copies.setdefault(component, {})[party] = share.sums[place]
     wrong = [held for _, held in sorted(copies.items()) if len({sums.tobytes() for sums in held.values()}) > 1]
     if wrong:
-        return Contradiction(kind="other_sums", suspects=_liars(wrong) or tuple(payloads))
+        return Contradiction(kind="other_sums", suspects=liars(wrong) or tuple(payloads))
     assert len(copies) == scheme.components, "internal error: a window ended as a point with too few shares"
     first = next(iter(payloads.values()))
     return Revealed(
@@ -101,7 +101,7 @@ def _notes(said: Sequence[Mapping[str, SealNotes]]) -> dict[str, SealNotes]:
     return found
 
 
-def _odd_ones(parts: Mapping[int, bytes]) -> tuple[int, ...]:
+def odd_ones(parts: Mapping[int, bytes]) -> tuple[int, ...]:
     """None when all are equal; the one party that differs from all others; or all, when that cannot be told."""
     if len(set(parts.values())) == 1:
         return ()
@@ -112,8 +112,8 @@ def _odd_ones(parts: Mapping[int, bytes]) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def _liars(wrong: list[dict[int, NDArray[np.uint64]]]) -> tuple[int, ...]:
-    """The parties one of which accounts for every component whose copies differ.
+def liars(wrong: Sequence[Iterable[int]]) -> tuple[int, ...]:
+    """The parties one of which accounts for every component whose copies differ, from the holders of each.
 
     One differing component leaves its two holders; two leave the party that holds both; three no single one.
     """

@@ -17,16 +17,21 @@ from mpc_ops.schemes import scheme
 from protocol.contribution import Contribution, Progress
 from protocol.control import AggregateShare, Close, ControlRecord, GiveUp, Manifest, Outcome
 from protocol.roster import Roster
-from protocol.share import SharePayload
+from protocol.rounds import RoundsRecord
+from protocol.share import JointShare, SharePayload
 from protocol.task import Task
 from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot, Terminal
 from streams.assembly import Assembly
 from streams.due import DueWindows
-from streams.policy import agreement_of, judge
+from streams.joint_desk import JointDesk
+from streams.policy import Totals, agreement_of, judge, totals
 from streams.waiting import waiting
 
 SealShare = Callable[[SharePayload, int, bytes], tuple[bytes, bytes]]
 """(payload, window, digest of the agreed set) -> (id of the collector's key, sealed bytes)."""
+
+Written = ControlRecord | RoundsRecord
+"""What a root writes: to control, or to rounds."""
 
 MOST_DUE: Final = 1_000
 """So many windows are worked on at a time: a task that starts long after its first window does not open them all."""
@@ -43,15 +48,18 @@ _NOTHING: Final = Ballot()
 class _Open:
     """A window that this root works on. `heard`: Kafka's time of its first record.
 
-    Three waits follow each other, each with the whole deadline: for gateways (`since` the window was opened), for the
-    other parties' manifests (`told`: since the own one stands in the log), for their shares (`decided`).
+    Waits follow each other, each with the whole deadline: for gateways (`since` the window was opened), for the other
+    parties' manifests (`told`: since the own one stands in the log), for their part in joint computation (`decided`),
+    for their shares (`ran`: since that has ended here, or at once where there is none).
     """
 
     since: int
     heard: int
     told: int | None = None
     decided: int | None = None
+    ran: int | None = None
     goal: Mapping[int, int] | None = None
+    whole: Totals | None = field(default=None, repr=False)
     wrote: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -76,6 +84,9 @@ class Root:
         control_end: int = 0,
         contributions_first: int = 0,
         max_ahead: int = 300_000,
+        joint: JointDesk | None = None,
+        rounds_first: int = 0,
+        rounds_end: int = 0,
     ) -> None:
         chosen = scheme(task.scheme.name, len(task.party))
         self.party = party
@@ -95,9 +106,10 @@ class Root:
         self._heard: dict[int, int] = {}  # Kafka's time of the first record of each window not yet forgotten
         self._progress: dict[int, int] = {}
         self._gateway_heard: dict[str, int] = {}
-        self._place = {"contributions": contributions_first, "control": control_first}
-        self._needed: dict[str, dict[int, int]] = {"contributions": {}, "control": {}}
-        self._end = control_end
+        self._joint = joint
+        self._place = {"contributions": contributions_first, "control": control_first, "rounds": rounds_first}
+        self._needed: dict[str, dict[int, int]] = {name: {} for name in self._place}
+        self._ends = {"control": control_end, "rounds": rounds_end}
         self._cut = control_first > 0  # until a floor is learned: the log may have lost what was before
         self._live = False
         self._calm: int | None = None  # since when connected and read to the end, without interruption
@@ -108,7 +120,7 @@ class Root:
 
     def contribution(
         self, window: int, record: Contribution | None, *, offset: int, at: int, now: int
-    ) -> list[ControlRecord]:
+    ) -> list[Written]:
         """Take the next record of the party's own contributions; None for one that could not be read."""
         self._place["contributions"] = offset + 1
         if isinstance(record, Progress):
@@ -127,7 +139,7 @@ class Root:
         self._hear(window, now)
         return self._speak(now, window)
 
-    def control(self, record: ControlRecord | None, *, offset: int, at: int, now: int) -> list[ControlRecord]:
+    def control(self, record: ControlRecord | None, *, offset: int, at: int, now: int) -> list[Written]:
         """Take the next record of the control log, its own ones too; None for one that is not valid."""
         self._place["control"] = offset + 1
         if record is not None and not isinstance(record, Outcome) and record.window in self.due:
@@ -142,6 +154,17 @@ class Root:
             return self._speak(now, record.window if self.agreement.over == before else None)
         return self._speak(now) if not self._live else []
 
+    def rounds(self, record: RoundsRecord | None, raw: bytes, *, offset: int, at: int, now: int) -> list[Written]:
+        """Take the next record of joint computation, its own ones too; None for one that is not valid."""
+        self._place["rounds"] = offset + 1
+        if record is not None and record.window in self.due and record.window >= self.agreement.over:
+            ballot = self.agreement.ballot(record.window)
+            if self._joint is not None and (ballot is None or ballot.terminal is None):
+                if self._joint.hear(record, raw):
+                    self._note("rounds", record.window, offset, at)
+                return self._speak(now, record.window)
+        return self._speak(now) if not self._live else []
+
     def tick(
         self,
         now: int,
@@ -150,7 +173,7 @@ class Root:
         caught_up: bool,
         ends: Mapping[int, int] | None = None,
         ends_at: int = 0,
-    ) -> list[ControlRecord]:
+    ) -> list[Written]:
         """Let time pass.
 
         `connected`: Kafka answers; `caught_up`: and both topics are read to their ends. Deadlines run only then, and
@@ -178,7 +201,7 @@ class Root:
         return self._speak(now)
 
     def committable(self) -> dict[str, int]:
-        """Topic ("contributions", "control") -> first offset that is still needed. Empty: commit nothing yet.
+        """Topic ("contributions", "control", "rounds") -> first offset that is still needed. Empty: commit nothing yet.
 
         Only what lies below the quorum floor may go, never what is below one's own (`reference/streams.md`); and the
         records that show where the quorum floor is must stay.
@@ -214,6 +237,7 @@ class Root:
             state.since = min(state.since, now)
             state.told = None if state.told is None else min(state.told, now)
             state.decided = None if state.decided is None else min(state.decided, now)
+            state.ran = None if state.ran is None else min(state.ran, now)
         self._calm = None if self._calm is None else min(self._calm, now)
         self._behind = None if self._behind is None else min(self._behind, now)
 
@@ -257,14 +281,16 @@ class Root:
         for windows in held:
             for window in [window for window in windows if window < over]:
                 del windows[window]
+        if self._joint is not None:
+            self._joint.forget_below(over)
         self._next = max(self._next, over)
 
     # -- speaking ---------------------------------------------------------------------------------------------
 
-    def _speak(self, now: int, window: int | None = None) -> list[ControlRecord]:
+    def _speak(self, now: int, window: int | None = None) -> list[Written]:
         """Write what is to be written now: about one window and newly opened ones, or (None) about all."""
         if not self._live:
-            if self._place["control"] < self._end:
+            if any(self._place[name] < end for name, end in self._ends.items()):
                 return []
             self._begin()
             window = None
@@ -285,13 +311,15 @@ class Root:
         """The lowest window that this root is not through with: all below have ended in the log."""
         return max(self.agreement.over, min(self._open, default=self._next))
 
-    def _about(self, window: int, now: int) -> Iterator[ControlRecord]:
+    def _about(self, window: int, now: int) -> Iterator[Written]:
         state = self._open[window]
         ballot = self.agreement.ballot(window) or _NOTHING
         if ballot.terminal is not None:
             self._ended(window, ballot.terminal)
             del self._open[window]
             self._assemblies.pop(window, None)
+            if self._joint is not None:
+                self._joint.forget(window)
             ballot.forget_contents()
             return
         if ballot.agreed is None:
@@ -302,10 +330,12 @@ class Root:
             if state.decided is None:
                 state.decided = now
             yield from self._about_shares(window, state, ballot, ballot.agreed)
+            if state.ran is None and self._has_run(window, ballot):
+                state.ran = now
         if self._calm is not None:
             yield from self._endings(window, state, ballot, now)
 
-    def _about_manifests(self, window: int, state: _Open, ballot: Ballot) -> Iterator[ControlRecord]:
+    def _about_manifests(self, window: int, state: _Open, ballot: Ballot) -> Iterator[Written]:
         if self.party in ballot.manifests or ("manifest", 0) in state.wrote:
             return
         assembly = self._assembly(window)
@@ -330,27 +360,43 @@ class Root:
             return False
         return all(self._progress.get(partition, 0) >= end for partition, end in state.goal.items())
 
-    def _about_shares(self, window: int, state: _Open, ballot: Ballot, agreed: Agreed) -> Iterator[ControlRecord]:
+    def _about_shares(self, window: int, state: _Open, ballot: Ballot, agreed: Agreed) -> Iterator[Written]:
         if self.party in ballot.shares or ("share", 0) in state.wrote or ballot.contradicted(self.party):
             return
         assembly = self._assembly(window)
         contents = assembly.contents(agreed.entries)
         if contents is None:
             return
+        if state.whole is None:
+            state.whole = totals(self._task, self._roster, contents, held=self._held)
+        results: tuple[JointShare, ...] | None = ()
+        if self._joint is not None:
+            yield from self._joint.about(window, agreed, state.whole)
+            results = self._joint.results(window)
+        if results is None:
+            return
         notes = {name: assembly.notes(name) for name in contents}
-        payload = judge(self._task, self._roster, contents, held=self._held, notes=notes)
+        payload = judge(self._task, self._roster, state.whole, notes=notes, joint=results)
         key_id, sealed = self._seal_share(payload, window, agreed.digest)
         state.wrote.add(("share", 0))
         yield AggregateShare(
             window=window, party=self.party, floor=self._floor(), digest=agreed.digest, key_id=key_id, sealed=sealed
         )
 
-    def _endings(self, window: int, state: _Open, ballot: Ballot, now: int) -> Iterator[ControlRecord]:
+    def _has_run(self, window: int, ballot: Ballot) -> bool:
+        """Whether nothing of joint computation keeps this party's share back."""
+        return self._joint is None or self.party in ballot.shares or self._joint.results(window) is not None
+
+    def _endings(self, window: int, state: _Open, ballot: Ballot, now: int) -> Iterator[Written]:
         """End a wait that has become too long, as soon as the log is such that ending it means something."""
         phase = ballot.phase
         if now < self._phase_deadline(window, state, phase):
             return
         rules = self.agreement.rules
+        if phase == SHARES and state.ran is None and self._joint is not None and rules.close_by is not None:
+            self._joint.abandon(window)
+            state.ran = now
+            return
         there: Mapping[int, object] = ballot.manifests if phase == MANIFESTS else ballot.shares
         may = rules.close_by is not None and len(there) >= rules.enough
         mine = phase == SHARES or self.party in ballot.manifests
@@ -370,11 +416,13 @@ class Root:
     def _phase_deadline(self, window: int, state: _Open, phase: int) -> int:
         """When the present wait ends.
 
-        That for manifests begins with the own one: parties whose deadlines for a silent gateway pass at about the same
-        time must not shut each other out, since two shares alone cannot be verified.
+        That for manifests begins with the own one, that for shares with the end of the own joint run: parties whose
+        deadlines for a silent gateway, or a silent party, pass at about the same time must not shut each other out,
+        since two shares alone cannot be verified.
         """
-        since = state.told if phase == MANIFESTS else state.decided
-        return self._deadline(window, state.since if since is None else since)
+        begins = (state.told, None) if phase == MANIFESTS else (state.ran, state.decided)
+        since = next((at for at in begins if at is not None), state.since)
+        return self._deadline(window, since)
 
     def _give_up_at(self, window: int, state: _Open) -> int:
         """By Kafka's time of the first record, so that a party that is restarted every day gives up as well."""
@@ -409,6 +457,7 @@ class Root:
             ballot=ballot,
             assembly=self._assemblies.get(window),
             silent={name: max(0, now - heard) for name, heard in self._gateway_heard.items()},
+            rounds=self._joint.waits_for(window) if self._joint is not None else (),
             goes_on=max(0, self._phase_deadline(window, state, ballot.phase) - now) if self._calm is not None else None,
             gives_up=max(0, self._give_up_at(window, state) - now),
         )

@@ -15,7 +15,10 @@ from protocol.errors import WireError
 from protocol.hpke import SUITES
 from protocol.keys import Card
 from protocol.roster import Roster
-from protocol.share import SharePayload, share_info
+from protocol.rounds import RoundsRecord
+from protocol.rounds import decode as decode_rounds
+from protocol.rounds import encode as encode_rounds
+from protocol.share import JointShare, SharePayload, share_info
 from protocol.task import Task
 from protocol.topics import Topics
 from protocol.units import iso
@@ -23,10 +26,14 @@ from runtime.fold import Fold, Moment, Output, Record, Start
 from streams.agreement import Terminal
 from streams.conduct import Conduct
 from streams.findings import Findings
+from streams.joint_desk import JointDesk
+from streams.joint_keys import PartyKeys
+from streams.joint_plan import Plan
+from streams.joint_run import Stopped
 from streams.log_clock import LogClock
 from streams.metrics import PartyMetrics
 from streams.recent import MOST_NAMED, Ended, Recent
-from streams.root import Root
+from streams.root import Root, Written
 
 _log = structlog.get_logger("sotto.party")
 
@@ -44,6 +51,8 @@ class Seat:
     identity: Ed25519PrivateKey = field(repr=False)
     box: ContributionBox = field(repr=False)
     collector: Card
+    plans: tuple[Plan, ...]
+    keys: PartyKeys = field(repr=False)
 
     @property
     def number(self) -> int:
@@ -66,11 +75,20 @@ class Seat:
 
 
 class RootFold(Fold):
-    """One partition number of a party's contributions and of the control log."""
+    """One partition number of a party's contributions, of the control log and of joint computation."""
 
     def __init__(
         self, *, seat: Seat, partition: int, starts: Mapping[str, Start], metrics: PartyMetrics, findings: Findings
     ) -> None:
+        joint = None
+        if seat.plans:
+            joint = JointDesk(
+                plans=seat.plans,
+                keys=seat.keys,
+                task_hash=seat.task.hash,
+                roster_hash=seat.roster.hash,
+                told=self._tell_joint,
+            )
         self._seat = seat
         self._partition = partition
         self._metrics = metrics
@@ -78,6 +96,7 @@ class RootFold(Fold):
         self._conduct = Conduct(task=seat.task, complete=starts[seat.topics.control].first == 0)
         self._contributions = seat.topics.contributions(seat.name)
         self._control = seat.topics.control
+        self._rounds = seat.topics.rounds
         self._shares = seat.topics.shares(seat.name)
         self._old = starts[self._control].end  # records before it have been counted by whoever was here then
         self._heard: dict[int, int] = {}
@@ -97,6 +116,9 @@ class RootFold(Fold):
             control_first=starts[self._control].first,
             control_end=starts[self._control].end,
             contributions_first=starts[self._contributions].first,
+            joint=joint,
+            rounds_first=starts[self._rounds].first if joint else 0,
+            rounds_end=starts[self._rounds].end if joint else 0,
         )
 
     # -- the fold --------------------------------------------------------------------------------------------
@@ -107,6 +129,8 @@ class RootFold(Fold):
         now = self._now = self.clock.now(now)
         if record.topic == self._control:
             return self._write(self._take_control(record, now), now)
+        if record.topic == self._rounds:
+            return self._write(self._take_rounds(record, now), now)
         return self._write(self._take_contribution(record, now), now)
 
     def tick(self, moment: Moment) -> Sequence[Output]:
@@ -126,10 +150,13 @@ class RootFold(Fold):
 
     def committable(self) -> Mapping[str, int]:
         """What the root needs no more."""
-        names = {"contributions": self._contributions, "control": self._control}
-        return {names[name]: offset for name, offset in self.root.committable().items()}
+        names = {"contributions": self._contributions, "control": self._control, "rounds": self._rounds}
+        places = self.root.committable()
+        if not self._seat.plans:
+            places.pop("rounds", None)
+        return {names[name]: offset for name, offset in places.items()}
 
-    def _take_contribution(self, record: Record, now: int) -> list[ControlRecord]:
+    def _take_contribution(self, record: Record, now: int) -> list[Written]:
         window, found = 0, None
         try:
             window, found = self._seat.box.open(record.value, labels=len(self._seat.task.labels))
@@ -142,7 +169,7 @@ class RootFold(Fold):
             self._see_seal(window, found)
         return self.root.contribution(window, found, offset=record.offset, at=record.timestamp, now=now)
 
-    def _take_control(self, record: Record, now: int) -> list[ControlRecord]:
+    def _take_control(self, record: Record, now: int) -> list[Written]:
         found = None
         try:
             found = decode(record.value, task=self._seat.task, roster=self._seat.roster)
@@ -162,13 +189,26 @@ class RootFold(Fold):
         self._compare(found.window)
         return answer
 
-    def _write(self, records: Sequence[ControlRecord], now: int) -> list[Output]:
-        outputs = []
+    def _take_rounds(self, record: Record, now: int) -> list[Written]:
+        found = None
+        try:
+            found = decode_rounds(record.value, task=self._seat.task, roster=self._seat.roster)
+        except WireError as error:
+            self._reject("rounds", error.reason)
+        return self.root.rounds(found, record.value, offset=record.offset, at=record.timestamp, now=now)
+
+    def _write(self, records: Sequence[Written], now: int) -> list[Output]:
+        seat, outputs = self._seat, []
         for record in records:
-            self._tell(record, now)
-            value = encode(record, task=self._seat.task, roster=self._seat.roster, identity=self._seat.identity)
             key = record.window.to_bytes(8, "little", signed=True)
-            outputs.append(Output(self._control, self._partition, key, value))
+            if isinstance(record, RoundsRecord):
+                topic = self._rounds
+                value = encode_rounds(record, task=seat.task, roster=seat.roster, identity=seat.identity)
+            else:
+                self._tell(record, now)
+                topic = self._control
+                value = encode(record, task=seat.task, roster=seat.roster, identity=seat.identity)
+            outputs.append(Output(topic, self._partition, key, value))
         return outputs
 
     # -- what is told ----------------------------------------------------------------------------------------
@@ -245,6 +285,13 @@ class RootFold(Fold):
         for fault in manifest.faults:
             self._metrics.faults.labels(fault.gateway, fault.reason).inc()
             _log.error("gateway_at_fault", gateway=fault.gateway, reason=fault.reason, window=self._at(manifest.window))
+
+    def _tell_joint(self, window: int, ends: Sequence[JointShare], stopped: Stopped | None) -> None:
+        for plan, end in zip(self._seat.plans, ends, strict=True):
+            self._metrics.joint.labels(plan.name, "computed" if end.reason == "none" else end.reason).inc()
+        if stopped is not None:
+            suspects = [self._seat.task.party_names[party] for party in stopped.suspects]
+            _log.error("joint_stopped", window=self._at(window), reason=stopped.reason, suspects=suspects)
 
     def _states(self, manifest: Manifest, now: int) -> dict[str, str]:
         """Gateway -> silent or incomplete, for those that the manifest goes without."""

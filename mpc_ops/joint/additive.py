@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpc_ops.joint.base import exchange, matrix_shape, same_shape
+from mpc_ops.joint.base import SchemeError, exchange, matrix_shape, same_shape
 from mpc_ops.randomness import Stream
 from mpc_ops.rings import Z64, Ring
 from mpc_ops.rounds import Array, Interactive, Item, Round, Sent
@@ -77,7 +77,7 @@ class Additive:
     ) -> Interactive[Array]:
         """x y = c + d b + a e + d e with d = x - a, e = y - b opened and a, b, c = a b shared by the dealer."""
         if not self.dealer:
-            raise ValueError("additive sharing multiplies only with a dealer")
+            raise SchemeError("additive sharing multiplies only with a dealer")
         ring, last = self.ring, self.parties - 1
         if self.dealing:
             yield Round(send={last: (Sent(ring, self._correction(x.shape[1:], y.shape[1:], of, shape)),)})

@@ -12,9 +12,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mpc_ops.rings import Ring
 from mpc_ops.rounds import Array, Interactive, Item, Round, Sent
 from mpc_ops.sessions import Party
+
+
+class SchemeError(ValueError):
+    """An operation that this scheme, or its ring, does not offer."""
 
 
 class Scheme(Protocol):
@@ -64,6 +71,25 @@ def inner(scheme: Scheme, x: Array, y: Array) -> Interactive[Array]:
     """Inner products along the last axis: shares (held, ..., k) twice give (held, ...). Rounds: 1."""
     result: Array = yield from scheme.matmul(x[..., None, :], y[..., :, None])
     return result[..., 0, 0]
+
+
+def image(scheme: Scheme, matrix: Array, x: Array) -> Array:
+    """A x along the last axis for a public A: (m, k) and a share (held, ..., k) give (held, ..., m). Rounds: 0."""
+    if matrix.ndim != 2 or matrix.shape[1] != x.shape[-1]:
+        raise ValueError(f"a matrix of shape {matrix.shape} and vectors of {x.shape[-1]} do not match")
+    return scheme.ring.matmul(matrix, x[..., None])[..., 0]
+
+
+def sums_by_label(scheme: Scheme, share: Array, labels: NDArray[np.intp], groups: int) -> Array:
+    """Sums along the last axis of what bears one label: a share (held, ..., n) gives (held, ..., groups). Rounds: 0.
+
+    `labels` (n,) are public, in 0..groups - 1; a label that nothing bears has the sum 0. Raises ValueError for others.
+    """
+    if labels.shape != share.shape[-1:] or (labels.size and not 0 <= labels.min() <= labels.max() < groups):
+        raise ValueError(f"{share.shape[-1]} values need as many labels from 0 to {groups - 1}")
+    sorted_share = share[..., np.argsort(labels, kind="stable")]
+    ends = np.cumsum(np.bincount(labels, minlength=groups))[:-1]
+    return np.stack([scheme.ring.total(part, -1) for part in np.split(sorted_share, ends, axis=-1)], axis=-1)
 
 
 def same_shape(x: Array, y: Array) -> None:

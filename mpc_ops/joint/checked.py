@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mpc_ops.joint.base import SchemeError
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.randomness import Stream
 from mpc_ops.rings import BITS, DIGEST, Bits, Ring
@@ -74,7 +75,7 @@ class Checked(Replicated):
     def matmul(self, x: Array, y: Array) -> Interactive[Array]:
         _checkable(self.ring)
         if isinstance(self.ring, Bits):
-            raise ValueError("matrix products of bits are not checked")  # noqa: TRY004  # a scheme's limit, not a type
+            raise SchemeError("matrix products of bits are not checked")
         z = yield from self.unchecked(self.ring).matmul(x, y)
         self.journal.append(Product(self.ring, x, y, z, matrices=True))
         return z
@@ -107,7 +108,7 @@ class Checked(Replicated):
 
 def _checkable(ring: Ring) -> None:
     if not ring.field and not isinstance(ring, Bits):
-        raise ValueError(f"products over {ring.name} cannot be checked: lift to a field first")
+        raise SchemeError(f"products over {ring.name} cannot be checked: lift to a field first")
 
 
 def _check_products(side: Checked, ring: Ring, products: list[Product]) -> Interactive[None]:
@@ -177,7 +178,7 @@ def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     stream = yield from side.challenge()
     order = _permutation(stream, total)
     spare, dealt = order[:size], order[size:]
-    a_dealt, b_dealt, c_dealt = (part[:, dealt].reshape(2, size, count) for part in (a, b, c))
+    a_dealt, b_dealt, c_dealt = (np.take(part, dealt, axis=1).reshape(2, size, count) for part in (a, b, c))
     hidden = np.concatenate(
         [
             (a_dealt ^ x[:, None]).reshape(2, -1),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpc_ops.joint.base import plus
-from mpc_ops.joint.replicated import Replicated
+from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.rings import Z64, Bits, Ring
 from mpc_ops.rounds import Array, Interactive
 
@@ -22,12 +22,14 @@ WORD = 64
 
 def negation(side: Replicated, x: Array, width: int = WORD) -> Array:
     """NOT of every bit. Rounds: 0."""
+    needed(side)
     bits = Bits(width)
     return plus(side.over(bits), x, np.full(x.shape[1:], bits.ones, dtype=np.uint64))
 
 
 def conjunction(side: Replicated, x: Array, y: Array, width: int = WORD) -> Interactive[Array]:
     """x AND y, bit by bit. Rounds: 1, `width` bits for each word from each party."""
+    needed(side)
     result = yield from side.over(Bits(width)).multiply(x, y)
     return result
 
@@ -71,10 +73,9 @@ def all_along(side: Replicated, x: Array, width: int = WORD) -> Interactive[Arra
 def words_of(side: Replicated, x: Array) -> list[Array]:
     """The three components of an arithmetic share over Z/2^64, each as a Boolean sharing. Rounds: 0.
 
-    Raises TypeError for a side over another ring: residues of a field are no such words.
+    Raises SchemeError for a side over another ring: residues of a field are no such words.
     """
-    if side.ring is not Z64:
-        raise TypeError(f"these are shares over {side.ring.name}, not over {Z64.name}")
+    needed(side, Z64)
     return [side.component(x, component) for component in range(3)]
 
 
@@ -131,6 +132,7 @@ def from_bit(side: Replicated, bit: Array, ring: Ring) -> Interactive[Array]:
 
     x XOR y = x + y - 2 x y, first for two of the components, then with the third.
     """
+    needed(side)
     over = side.over(ring)
     if bit.size and int(bit.max()) > 1:
         raise ValueError("not single bits")

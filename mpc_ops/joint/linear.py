@@ -74,15 +74,15 @@ def solve(side: Replicated, matrix: Array, right: Array, system: System) -> Inte
     """floor(scale x + 1/2) for shares A (2, d, d) and b (2, d) over `system.field`: a share (2, d).
 
     Raises SingularError, QuotientError (an |x| scale of 2^50 or more) at all parties alike. Entries outside the
-    declared ranges are the caller's to exclude. Rounds: `system.rounds`, 59 for d = 16 with 20 bits.
+    declared ranges are the caller's to exclude, by `mpc_ops.joint.ranges`: masks are too short for what they give.
+    Rounds: `system.rounds`, 59 for d = 16 with 20 bits.
     """
     ring, d = large(side), system.size
     if ring != system.field or matrix.shape != (2, d, d) or right.shape != (2, d):
         raise ValueError(f"the system is {d} x {d} over {system.field.name}")
     (masked, hidden, s), inverse_det = yield from together(*_masking(side, matrix, right))
-    inverse, det = _inverse(masked, ring)
-    image = ring.matmul(inverse[None], hidden)
-    solution = yield from side.matmul(s, image)
+    image, det = _eliminated(masked, np.concatenate(hidden, axis=1), ring)
+    solution = yield from side.matmul(s, np.stack(np.hsplit(image, side.held)))
     size = ring.mul(inverse_det, ring.element(det))
     repeated = np.repeat(size, d, axis=1)
     numerators = yield from side.multiply(solution[..., 0], repeated)
@@ -143,11 +143,10 @@ def _masking(
     return masked(), inverse_determinant()
 
 
-def _inverse(matrix: Array, ring: PrimeField) -> tuple[Array, int]:
-    """Inverse and determinant of a public matrix modulo P. Raises SingularError."""
-    d, p = len(matrix), ring.order
-    work = np.concatenate([matrix, ring.element(np.eye(d, dtype=int))], axis=1)
-    det, rank = 1, 0
+def _eliminated(matrix: Array, columns: Array, ring: PrimeField) -> tuple[Array, int]:
+    """M^-1 applied to columns (d, n), and det M, for a public matrix (d, d) modulo P. Raises SingularError."""
+    d = len(matrix)
+    work, det, rank = np.concatenate([matrix, columns], axis=1), 1, 0
     for column in range(d):
         pivots = [row for row in range(rank, d) if work[row, column]]
         if not pivots:
@@ -156,11 +155,15 @@ def _inverse(matrix: Array, ring: PrimeField) -> tuple[Array, int]:
             work[[rank, pivots[0]]] = work[[pivots[0], rank]]
             det = -det
         pivot = int(work[rank, column])
-        det = det * pivot % p
-        work[rank] = work[rank] * pow(pivot, -1, p) % p
-        others = [row for row in range(d) if row != rank]
-        work[others] = (work[others] - work[others, column][:, None] * work[rank]) % p
+        det = det * pivot % ring.order
+        rest = slice(column, None)  # what is further left is 0 by now
+        work[rank, rest] = ring.mul(work[rank, rest], ring.element(pow(pivot, -1, ring.order)))
+        below = ring.mul(work[rank + 1 :, column, None], work[rank, rest])
+        work[rank + 1 :, rest] = ring.sub(work[rank + 1 :, rest], below)
         rank += 1
     if rank < d:
         raise SingularError(rank, d)
-    return work[:, d:], det
+    solution = work[:, d:]
+    for row in range(d - 2, -1, -1):
+        solution[row] = ring.sub(solution[row], ring.matmul(work[row, row + 1 : d], solution[row + 1 :]))
+    return solution, det

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_ops.joint.base import plus
+from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.comparing import less
-from mpc_ops.joint.replicated import Replicated
+from mpc_ops.joint.ranges import within
+from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.joint.shuffling import confirm, shuffle
-from mpc_ops.rings import Bits
+from mpc_ops.rings import Z64, Bits
 from mpc_ops.rounds import Array, CheckFailedError, Interactive, together
 
 MOST = 512
@@ -66,11 +68,15 @@ class Sorted:
         return Sorted(self.values[..., ::-1][..., :count], self.indices[..., ::-1][..., :count])
 
 
-def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
+def order(side: Replicated, x: Array, bits: int, *, largest: int | None = None) -> Interactive[Sorted]:
     """Sort along the last axis. Every value must lie in [-2^(bits - 1), 2^(bits - 1)). Rounds: 12.
+
+    With `largest`, |x| <= `largest` is tested before the order is opened: keys that wrap could otherwise make it tell
+    where values lie. Raises RangeError otherwise. Rounds: 4 and those of `within`.
 
     Raises ValueError where there is no value, too many, or `bits` and the bits of an index are more than 63.
     """
+    needed(side, Z64)
     count = x.shape[-1]
     if not 1 <= count <= MOST:
         raise ValueError(f"{count} values: 1 to {MOST} can be sorted")
@@ -81,17 +87,30 @@ def order(side: Replicated, x: Array, bits: int) -> Interactive[Sorted]:
     columns = np.stack([x, plus(side, side.zero(x.shape[1:]), indices)], axis=1)
     shuffled = yield from shuffle(side, columns)
     keys = (shuffled[:, 0] << np.uint64(index_bits)) + shuffled[:, 1]
-    bits_of, _ = yield from together(comparisons(side, keys), confirm(side, columns, shuffled))
-    ranks = yield from ranking(side, bits_of, count)
+    # a value out of range must not look like a party's lie: until all are known to be in it they can be any words
+    known = max(bits - 1, index_bits) if largest is None else 63
+    tests = [confirm(side, x, shuffled, bits=known)]
+    if largest is not None:
+        tests.append(within(side, x.reshape(2, -1), [largest] * x[0].size))
+    below, *_ = yield from together(_checked(side, comparisons(side, keys)), *tests)
+    ranks = yield from ranking(side, below, count)
     places = np.argsort(ranks, axis=-1)
     result = np.take_along_axis(shuffled, np.broadcast_to(places, shuffled.shape), axis=-1)
     return Sorted(result[:, 0], result[:, 1])
 
 
+def _checked(side: Replicated, comparing: Interactive[Array]) -> Interactive[Array]:
+    """Check them as soon as they are there, beside what else is checked."""
+    below = yield from comparing
+    if isinstance(side, Checked):
+        yield from side.verify()
+    return below
+
+
 def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:
     """For each pair i < j of keys along the last axis, whether key i is below key j: single bits. Rounds: 8."""
     left, right = np.triu_indices(keys.shape[-1], 1)
-    result = yield from less(side, keys[..., left], keys[..., right])
+    result = yield from less(side, np.take(keys, left, axis=-1), np.take(keys, right, axis=-1))
     return result
 
 

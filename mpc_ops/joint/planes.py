@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpc_ops.joint.base import plus
+from mpc_ops.joint.base import SchemeError, plus
 from mpc_ops.joint.gates import conjunction, from_bit, majority
-from mpc_ops.joint.replicated import PARTIES, Replicated
+from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive
 
@@ -138,7 +138,8 @@ def absolute(planes: Array) -> tuple[Array, Array]:
 
 
 def large(side: Replicated) -> PrimeField:
-    """The large field that a side works over. Raises TypeError for another ring."""
+    """The large field that a side works over. Raises SchemeError for another ring."""
+    needed(side)
     if not isinstance(side.ring, PrimeField):
-        raise TypeError(f"{side.ring.name} is no large field")
+        raise SchemeError(f"{side.ring.name} is no large field")
     return side.ring

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpc_ops.joint.base import matrix_shape, pass_on, same_shape
+from mpc_ops.joint.base import Scheme, SchemeError, matrix_shape, pass_on, same_shape
 from mpc_ops.randomness import Stream
 from mpc_ops.rings import DIGEST, Ring
 from mpc_ops.rounds import Array, CheckFailedError, Interactive, Item, Round, Sent
@@ -130,6 +130,14 @@ class Replicated:
         if received[self.after][0].tobytes() != hashlib.sha256(ring.encode(missing)).digest():
             self.failed("two parties sent different copies of one component: one of them lies")
         return ring.add(ring.add(share[0], share[1]), missing)
+
+
+def needed(side: Scheme, ring: Ring | None = None) -> None:
+    """Say which scheme an operation is for. Raises SchemeError for another one, or over another ring than `ring`."""
+    if not isinstance(side, Replicated):
+        raise SchemeError(f"this needs replicated shares: {type(side).__name__} does not offer it")
+    if ring is not None and side.ring is not ring:
+        raise SchemeError(f"these are shares over {side.ring.name}, not over {ring.name}")
 
 
 def share(ring: Ring, values: Array, stream: Stream) -> list[Array]:

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpc_ops.joint.base import plus
-from mpc_ops.joint.gates import carries, from_bit, majority, words_of
-from mpc_ops.joint.replicated import PARTIES, Replicated
+from mpc_ops.joint.base import SchemeError, plus
+from mpc_ops.joint.gates import carries, from_bit, majority, negation, words_of
+from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
 
@@ -27,17 +27,22 @@ TRUNCATION_BITS = 62
 STATISTICAL_BITS = 40
 """A mask longer than what it hides by so many bits shows it with probability 2^-40."""
 
+NEAR_BITS = 61
+"""Of numbers that are lifted in 3 rounds."""
+
 _ONE = np.uint64(1)
 _TOP = np.uint64(63)
+_NEAR = np.uint64(NEAR_BITS)
+_LOW_BITS = np.uint64(62)
+_LOW = np.uint64((1 << 62) - 1)
 
 
 def truncate(side: Replicated, x: Array, shift: int) -> Interactive[Array]:
     """floor(x / 2^shift) or one more, for signed x in [-2^62, 2^62), over Z/2^64. Rounds: 3, 1032 bytes for each.
 
-    Raises ValueError for a shift that is not 0 to 62.
+    Raises ValueError for a shift that is not 0 to 62, SchemeError for a checked side.
     """
-    if side.ring is not Z64:
-        raise TypeError(f"these are shares over {side.ring.name}, not over {Z64.name}")
+    needed(side, Z64)
     if not 0 <= shift <= TRUNCATION_BITS:
         raise ValueError(f"a shift by {shift} is not one by 0 to {TRUNCATION_BITS}")
     if shift == 0:
@@ -61,6 +66,7 @@ def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interac
     The mask is statistical above, and its `shift` low bits are shared bits. Raises ValueError where field or range
     are too small.
     """
+    needed(side)
     if not 0 <= shift <= bits:
         raise ValueError(f"a shift by {shift} is not one by 0 to {bits}")
     _fits(side.ring, bits)
@@ -86,7 +92,9 @@ def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Ar
 
 
 def _fits(ring: Ring, bits: int) -> None:
-    if not isinstance(ring, PrimeField) or bits + STATISTICAL_BITS + 3 >= ring.bits:
+    if not isinstance(ring, PrimeField):
+        raise SchemeError(f"{ring.name} is no large field")
+    if bits + STATISTICAL_BITS + 3 >= ring.bits:
         raise ValueError(f"{bits} bits and their mask do not fit {ring.name}")
 
 
@@ -107,10 +115,45 @@ def _bounded(side: Replicated, shape: tuple[int, ...], bits: int) -> Array:
     return np.asarray(drawn & ((1 << bits) - 1), dtype=object)
 
 
-def lift(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
-    """From signed x over Z/2^64 to the same number over another ring. Rounds: 10.
+def lift(side: Replicated, x: Array, ring: Ring, *, bits: int = 63) -> Interactive[Array]:
+    """From signed x over Z/2^64, with -2^bits <= x < 2^bits, to the same number over another ring.
 
-    With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
+    Rounds: `lift_rounds`, 3 for up to 61 bits and 10 for more. Over a prime field beyond 2^66 two numbers that differ
+    modulo 2^64 stay different, even outside of the range.
+    """
+    needed(side, Z64)
+    if not 0 <= bits <= 63:
+        raise ValueError(f"signed words have up to 63 bits and a sign, not {bits}")
+    result = yield from (_lift_near(side, x, ring) if bits <= NEAR_BITS else _lift_any(side, x, ring))
+    return result
+
+
+def lift_rounds(bits: int) -> int:
+    """How many rounds `lift` takes."""
+    return 3 if bits <= NEAR_BITS else 10
+
+
+def _lift_near(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    """With y = x + 2^61 in [0, 2^62), y is the sum of the components' low 62 bits, less 0, 1, 2 or 3 times 2^62: which
+    of these, the two top bits of all three say, added modulo 4. One AND.
+    """
+    over = side.over(ring)
+    y = plus(side, x, np.full(x.shape[1:], _ONE << _NEAR, dtype=np.uint64))
+    low = [over.only(j, ring.element((side.component(y, j) & _LOW).max(axis=0))) for j in range(PARTIES)]
+    first, second, third = (word >> _LOW_BITS for word in words_of(side, y))
+    carry = yield from majority(side, first & _ONE, second & _ONE, third & _ONE, 1)
+    tops = first ^ second ^ third
+    # the sum of all tops less 1, modulo 4: so 3 stands for no 2^62 to take away
+    last = negation(side, tops & _ONE, 1)
+    wraps = yield from from_bit(side, np.stack([last, (tops >> _ONE) ^ carry ^ last], axis=1), ring)
+    above = ring.add(wraps[:, 0], ring.add(wraps[:, 1], wraps[:, 1]))
+    total = ring.add(ring.add(low[0], low[1]), low[2])
+    total = ring.add(total, ring.mul(above, ring.element(1 << 62)))
+    return plus(over, total, np.broadcast_to(ring.element(-(3 << 62) - (1 << 61)), x.shape[1:]))
+
+
+def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    """With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
     three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
     follows.
     """

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mpc_ops.joint.base import exchange, matrix_shape, same_shape
+from mpc_ops.joint.base import SchemeError, exchange, matrix_shape, same_shape
 from mpc_ops.joint.decoding import decode, interpolation
 from mpc_ops.randomness import Stream
 from mpc_ops.rings import F61, Ring
@@ -95,7 +95,7 @@ class Shamir:
         """From degree 2t to t: sum of weight_i * (what party i shared), the weights those of f(0)."""
         n = self.party.parties
         if 2 * self.threshold >= n:
-            raise ValueError(f"Shamir sharing multiplies only where 2t < n, not {self.threshold} of {n}")
+            raise SchemeError(f"Shamir sharing multiplies only where 2t < n, not {self.threshold} of {n}")
         parts = yield from self.contribute(product)
         (weights,) = interpolation(range(1, n + 1), [0], F61.order)
         return _weighted(weights, parts)

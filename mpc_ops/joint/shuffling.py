@@ -2,12 +2,12 @@
 
 Three steps, in each of which two parties permute by an order that the third does not know (Laur, Willemson and
 Zhang, ISC 2011; Araki et al., CCS 2021, section 3). Whoever lies in a step adds something to the list that he knows.
-Where results are checked, the lists before and after are compared as polynomials (Neff, CCS 2001): both are lifted
-to F_p with p = 2^127 - 1, and
+Where results are checked, the lists before and after are compared as rational functions (Haboeck, "Multivariate
+lookups based on logarithmic derivatives", 2022): both are lifted to F_p with p = 2^127 - 1, and
 
-    product of (gamma - alpha x_i - beta y_i)    is the same for both lists
+    sum of 1 / (gamma - x_i - beta y_i)    is the same for both lists
 
-for random alpha, beta, gamma that are opened only then: a difference passes with probability 2 n / p.
+for random beta and gamma that are opened when the shuffle is over: a difference passes with probability 2 n / p.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.checked import Checked
-from mpc_ops.joint.replicated import PARTIES, Replicated
+from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.joint.rounding import lift
 from mpc_ops.rings import F127, Ring
-from mpc_ops.rounds import Array, Interactive, Item, Received, Round, Sent
+from mpc_ops.rounds import Array, Interactive, Item, Received, Round, Sent, together
 
 
 def shuffle(side: Replicated, x: Array) -> Interactive[Array]:
@@ -31,6 +31,7 @@ def shuffle(side: Replicated, x: Array) -> Interactive[Array]:
     an order from their common key, and share the result anew: components k and k + 2 from keys with the third party,
     who needs no message, component k + 1 the rest, as the sum of what each of the two has left.
     """
+    needed(side)
     lists = x.shape[2:]
     for step in range(PARTIES):
         first, second, third = ((step + offset) % PARTIES for offset in range(PARTIES))
@@ -54,28 +55,55 @@ def _swap(ring: Ring, peer: int, values: Array) -> Round:
     return Round(send={peer: (Sent(ring, values),)}, expect={peer: (Item(ring, values.shape),)})
 
 
-def confirm(side: Replicated, before: Array, after: Array) -> Interactive[None]:
-    """Test that lists (columns, ..., n) over Z/2^64 hold the same tuples, in any order. Does nothing for parties
-    unchecked.
+def confirm(side: Replicated, x: Array, shuffled: Array, *, bits: int = 63) -> Interactive[None]:
+    """Test that lists (2, ..., n) over Z/2^64 hold, as tuples, the values of x (..., n) and the index that each has
+    there. Does nothing for parties unchecked.
 
-    Rounds: 19 and log2 n, rounded up. Raises CheckFailedError.
+    Values and indices lie in [-2^bits, 2^bits). Rounds: 13 for up to 61 bits, 20 for more. Raises CheckFailedError.
     """
     if not isinstance(side, Checked):
         return
-    over = side.over(F127)
-    lifted = yield from lift(side, np.stack([before, after], axis=1), F127)
-    stream = yield from side.challenge()
-    columns, lists = before.shape[1], before.shape[2:]
-    weights = F127.draw(stream, (columns, *[1] * len(lists)))
-    sums = F127.total(F127.mul(lifted, weights), 2)
-    gamma = np.broadcast_to(F127.draw(stream, (1,)), sums.shape[1:])
-    product = plus(over, F127.sub(over.zero(sums.shape[1:]), sums), gamma)
-    while product.shape[-1] > 1:
-        half = product.shape[-1] // 2
-        joined = yield from over.multiply(product[..., :half], product[..., half : 2 * half])
-        product = np.concatenate([joined, product[..., 2 * half :]], axis=-1)
-    difference = F127.sub(product[:, 0], product[:, 1])
+    alone = Checked(side.party, side.ring)  # its own journal, so that what is compared meanwhile need not wait
+    over = alone.over(F127)
+    columns = np.concatenate([x[:, None], shuffled], axis=1)
+    lifted, stream = yield from together(lift(alone, columns, F127, bits=bits), side.challenge())
+    indices = np.broadcast_to(F127.element(list(range(x.shape[-1]))), x.shape[1:])
+    weight, gamma = (F127.draw(stream, (1,)) for _ in range(2))
+    before = plus(over, lifted[:, 0], F127.mul(indices, weight))
+    after = F127.add(lifted[:, 1], F127.mul(lifted[:, 2], weight))
+    sums = np.stack([before, after], axis=1)
+    gamma = np.broadcast_to(gamma, sums.shape[1:])
+    terms = yield from _inverses(over, plus(over, F127.sub(over.zero(sums.shape[1:]), sums), gamma))
+    totals = F127.total(terms, -1)
+    difference = F127.sub(totals[:, 0], totals[:, 1]).reshape(2, -1)
     hidden = yield from over.multiply(difference, over.random(difference.shape[1:]))
     opened = yield from over.open(hidden)
     if opened.any():
         side.failed("a shuffled list is another list: one of the parties lies")
+
+
+def _inverses(side: Checked, x: Array) -> Interactive[Array]:
+    """1 / x over a field. Rounds: 2.
+
+    Each x is opened times a random number: uniform, whatever x is and whoever lies, so it needs no check before. What
+    was multiplied is in the journal.
+    """
+    ring, mask = side.ring, side.random(x.shape[1:])
+    product = yield from side.multiply(x, mask)
+    opened = yield from side.open_checked(product)
+    if not opened.all():
+        side.failed("a masked number is 0: one of the parties lies")  # or it has happened once in 2^127 / n
+    return ring.mul(mask, ring.element(_inverted(opened.ravel().tolist(), ring.order)).reshape(opened.shape))
+
+
+def _inverted(values: list[int], prime: int) -> list[int]:
+    """Their inverses, with a single inversion: that of all of them multiplied (Montgomery's trick)."""
+    before, product = [], 1
+    for value in values:
+        before.append(product)
+        product = product * value % prime
+    inverse, result = pow(product, -1, prime), []
+    for value, others in zip(reversed(values), reversed(before), strict=True):
+        result.append(inverse * others % prime)
+        inverse = inverse * value % prime
+    return result[::-1]

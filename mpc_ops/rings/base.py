@@ -61,10 +61,11 @@ def reduced(values: Integers, order: int, dtype: np.dtype[Any]) -> Array:
     if exact.dtype == np.int64 and order == 1 << 64:
         return exact.astype(np.uint64)
     exact = exact.astype(object)
-    if any(not isinstance(value, int | np.integer) for value in exact.flat):
+    flat = exact.ravel().tolist()
+    if not all(issubclass(kind, int | np.integer) for kind in set(map(type, flat))):
         raise TypeError("not integers")
     result = np.empty(exact.shape, dtype=dtype)
-    result.reshape(-1)[:] = [int(value) % order for value in exact.flat]
+    result.reshape(-1)[:] = [int(value) % order for value in flat]
     return result
 
 

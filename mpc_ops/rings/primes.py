@@ -60,8 +60,7 @@ class PrimeField:
         count = prod(shape)
         if len(data) != self._width * count:
             raise MessageError("wrong size")
-        width = self._width
-        integers = [int.from_bytes(data[i : i + width], "little") for i in range(0, width * count, width)]
+        integers = _integers(data, self._width)
         if integers and max(integers) >= self.order:
             raise MessageError("not an element of the field")
         return self._array(integers, shape)
@@ -81,27 +80,37 @@ class PrimeField:
         return np.asarray((a - b) % self.order, dtype=object)
 
     def mul(self, a: Array, b: Array) -> Array:
-        return np.asarray((a * b) % self.order, dtype=object)
+        return self._folded(a * b)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        return np.asarray(np.matmul(a, b) % self.order, dtype=object)
+        return self._folded(np.matmul(a, b))
 
     def total(self, a: Array, axis: int) -> Array:
         return np.asarray(np.add.reduce(a, axis=axis) % self.order, dtype=object)
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
-        count = prod(shape)
-        words = -(-self.bits // 64)
-        data = stream.words(count * words).astype("<u8").tobytes()
-        size, p = 8 * words, self.order
+        count, top = prod(shape), self.bits // 64
+        words = stream.words(count * (top + 1)).reshape(count, top + 1)
+        words[:, top] &= np.uint64((1 << (self.bits - 64 * top)) - 1)
+        integers = _integers(words.astype("<u8").tobytes(), 8 * (top + 1))
         # 2^bits - 1 stands for 0 a second time: with 127 bits or more nobody will ever see that one
-        integers = [(int.from_bytes(data[i : i + size], "little") & p) % p for i in range(0, size * count, size)]
+        if integers and max(integers) == self.order:
+            integers = [integer % self.order for integer in integers]
         return self._array(integers, shape)
+
+    def _folded(self, x: Array) -> Array:
+        """Modulo the order, where 2^bits = 1: much less work than to divide what is twice as long."""
+        return np.asarray(((x & self.order) + (x >> self.bits)) % self.order, dtype=object)
 
     def _array(self, integers: list[int], shape: tuple[int, ...]) -> Array:
         result = np.empty(shape, dtype=object)
         result.reshape(-1)[:] = integers
         return result
+
+
+def _integers(data: bytes, size: int) -> list[int]:
+    """Little-endian integers of `size` bytes each."""
+    return [int.from_bytes(piece, "little") for piece in np.frombuffer(data, dtype=f"V{size}").tolist()]
 
 
 F127, F521, F1279 = PrimeField(127), PrimeField(521), PrimeField(1279)

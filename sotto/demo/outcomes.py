@@ -128,7 +128,8 @@ class InfluxResults:
         for table in tables:
             for record in table.records:
                 row = record.values
-                labels = tuple(sorted((key, row[key]) for key in self._labels))
+                # A joint computation over all label combinations has an outcome without labels.
+                labels = tuple(sorted((key, row[key]) for key in self._labels if row.get(key) is not None))
                 due = Due(round(row["_time"].timestamp() * 1000), labels, row["measure"])
                 values[due][row["_field"]] = row["_value"]
                 if row["_measurement"] != self._measurement:

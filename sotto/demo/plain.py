@@ -84,12 +84,16 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain:
-    """All cells that are due, and the number of readings and gaps in the file."""
+    """All cells that are due, and the number of readings and gaps in the file.
+
+    `joint`: names of the joint computations, which are not made here.
+    """
 
     readings: int
     gaps: int
     windows: tuple[int, ...]
     cells: Mapping[Due, Expected]
+    joint: frozenset[str] = frozenset()
 
 
 def compute(path: Path, task: Task, roster: Roster) -> Plain:
@@ -116,11 +120,14 @@ def compute(path: Path, task: Task, roster: Roster) -> Plain:
         for values in product(*(roster.labels[key] for key in task.labels)):
             labels = tuple(sorted(zip(task.labels, values, strict=True)))
             for name, one in task.measures.items():
+                if not one.statistics:
+                    continue  # never released: it serves joint computations
                 due = Due(window, labels, name)
                 readings = tuple(found.get(due, ()))
                 cells[due] = Expected(readings=readings, resolution=one.resolution, reason=_reason(readings, task))
     readings_of_all = sum(map(len, found.values()))
-    return Plain(readings=readings_of_all, gaps=gaps, windows=windows, cells=cells)
+    joint = frozenset(spec.name for spec in task.joint)
+    return Plain(readings=readings_of_all, gaps=gaps, windows=windows, cells=cells, joint=joint)
 
 
 def _quantiser(task: Task, measure: str) -> Quantiser:

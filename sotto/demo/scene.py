@@ -101,6 +101,7 @@ def restricted(plain: Plain, windows: Iterable[int]) -> Plain:
         gaps=plain.gaps,
         windows=tuple(window for window in plain.windows if window in wanted),
         cells={due: expected for due, expected in plain.cells.items() if due.window in wanted},
+        joint=plain.joint,
     )
 
 
@@ -168,7 +169,8 @@ def _average(plain: Plain, found: Mapping[Due, Found], due: Due) -> str:
 
 
 def _hidden(setting: Setting, found: Mapping[Due, Found]) -> str:
-    kept_back = [due for due, one in found.items() if one.outcome != "point"]
+    joint = setting.plain.joint
+    kept_back = [due for due, one in found.items() if one.outcome != "point" and due.measure not in joint]
     if not kept_back:
         return f"A value is hidden unless {setting.minimum} organisations have a reading in it."
     due = max(kept_back)

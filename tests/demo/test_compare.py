@@ -95,3 +95,12 @@ def test_classes_always_add_up(plain: Plain, data: st.DataObject) -> None:
 def test_percentiles_are_values_that_occurred(values: list[int], part: float, result: int | None) -> None:
     """The nearest rank, without interpolation."""
     assert percentile(list(values), part) == result
+
+
+def test_outcomes_of_joint_computations_are_not_judged(plain: Plain) -> None:
+    """They are nothing unexpected where the task has them, and they change no class."""
+    found = right(plain)
+    some = next(iter(found))
+    found[Due(some.window, (), "overload")] = replace(found[some], outcome="suppressed", reason="party_missing")
+    assert compare(plain, found).unexpected == 1
+    assert compare(replace(plain, joint=frozenset({"overload"})), found) == compare(plain, right(plain))

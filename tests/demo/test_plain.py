@@ -3,7 +3,13 @@
 from collections import Counter
 from fractions import Fraction
 
-from sotto.demo.plain import Due, Plain
+from pydantic import TypeAdapter
+
+from protocol.joint import JointSpec
+from protocol.roster import Roster
+from protocol.task import Task
+from sotto.demo.plain import Due, Plain, compute
+from sotto.init import Trial
 from tests.demo.samples import sample_rows
 
 HOUR = 3_600_000
@@ -40,3 +46,15 @@ def test_a_measure_below_zero_counts_its_steps_from_zero(plain: Plain) -> None:
     """Temperature has the range -40 to 60 in steps of 0.1: -4.9, -5.9, ... give a negative sum."""
     cell = plain.cells[Due(FIRST, (("area", "outer"),), "temperature")]
     assert cell.sum_steps == sum(round(float(reading.text) * 10) for reading in cell.readings) < 0
+
+
+def test_a_measure_that_is_never_released_has_no_cells(sample: tuple[Trial, Task, Roster, Plain]) -> None:
+    """It serves joint computations alone; its readings are read, and no value of it is due."""
+    trial, task, roster, plain = sample
+    spec = {"name": "soot", "job": "rank", "measure": "pm25", "by": ["area"], "places": ["max"], "reveal": "labels"}
+    hidden = task.measures["pm25"].model_copy(update={"statistics": ()})
+    joint = (TypeAdapter(JointSpec).validate_python(spec),)
+    changed = task.model_copy(update={"measures": {**task.measures, "pm25": hidden}, "joint": joint})
+    found = compute(trial.csv, changed, roster)
+    assert found.cells == {due: cell for due, cell in plain.cells.items() if due.measure != "pm25"}
+    assert (found.readings, found.gaps, found.joint) == (plain.readings, plain.gaps, frozenset({"soot"}))

@@ -1,6 +1,7 @@
 """The live view fits its terminal and says what is true at that moment."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -110,3 +111,17 @@ def test_the_line_of_a_window_names_what_is_hidden_and_why(sample: tuple[Trial, 
     line = window_line(setting, right(setting.plain), setting.plain.windows[17])
     assert line.startswith("28 Dec 2016 17:00   11 exact  0 wrong  0 missing  80 ms")
     assert "hidden: NO2 centre (2 of 3 organisations)" in line
+
+
+def test_a_joint_computation_that_was_suppressed_is_no_hidden_value(
+    sample: tuple[Trial, Task, Roster, Plain],
+) -> None:
+    """The screen is of the sample's values; outcomes of joint computations change nothing on it."""
+    setting = setting_of(sample)
+    progress = progress_of(setting, 18)
+    some = next(iter(progress.found.values()))
+    late = Due(max(due.window for due in progress.found), (("area", "west"),), "overload")
+    failed = replace(some, outcome="suppressed", reason="party_missing", latency_ms=None)
+    more = replace(progress, found={**progress.found, late: failed})
+    with_joint = replace(setting, plain=replace(setting.plain, joint=frozenset({"overload"})))
+    assert frame(scene_of(with_joint, more)) == frame(scene_of(setting, progress))

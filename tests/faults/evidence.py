@@ -39,7 +39,7 @@ def rows(world: World) -> tuple[Row, ...]:
         f' |> filter(fn: (r) => r._measurement == "{TASK}" or r._measurement == "{TASK}_outcome")'
     )
     found: dict[tuple[str, int, str, str, str], dict[str, Any]] = {}
-    for record in _ask(world, query):
+    for record in ask(world, query):
         values = record.values
         start = round(values["_time"].timestamp() * 1000)
         kind = "point" if values["_measurement"] == TASK else "outcome"
@@ -61,7 +61,8 @@ def rows(world: World) -> tuple[Row, ...]:
     )
 
 
-def _ask(world: World, query: str) -> Iterator[Any]:
+def ask(world: World, query: str) -> Iterator[Any]:
+    """Yield the records that InfluxDB has for a query; it may be starting again."""
     until = time.monotonic() + _PATIENCE
     with InfluxDBClient(url=world.influx.url, org=world.influx.org, token=world.influx.token, timeout=20_000) as client:
         while True:

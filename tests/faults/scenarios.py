@@ -8,6 +8,8 @@ lying-party    one of three adds 1 to its aggregate shares: with all three nothi
                are named; with two of them nothing is marked verified
 additive-away  additive, one party away for --minutes: every window is exact after its return
 workers        a party with two workers, one of them killed and replaced every 20 seconds under load: exact
+joint          every kind of job over --windows, one party killed and started again every 15 seconds: each number exact,
+               none missing, and what a party sends again is byte for byte what it sent before
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +31,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mpc_ops.schemes import scheme
-from tests.faults import drained, evidence
-from tests.faults.campaign import Campaign, Options, Pace, Told
+from tests.faults import drained, evidence, joint_scenario
+from tests.faults.campaign import Campaign, Pace
 from tests.faults.check import Report
 from tests.faults.faults import KAFKA, Fault
 from tests.faults.load import wall
+from tests.faults.scene import Asked, Scene
 from tests.faults.screen import telling
 from tests.faults.trial import Wanted
 from tests.faults.world import Role, World
@@ -55,50 +58,6 @@ _TOGETHER: Final = 10
 _MONTH: Final = 30 * 86_400_000
 _LEAD: Final = 90_000
 """Milliseconds until the first window: scenes are played beside each other, and a liar starts twice."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """Something that must hold, with what was measured."""
-
-    says: str
-    measured: str
-    holds: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class Scene:
-    """How a scene ended."""
-
-    name: str
-    seconds: float = 0.0
-    figures: dict[str, str] = field(default_factory=dict)
-    claims: list[Claim] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
-
-    def claim(self, says: str, measured: object, *, holds: bool) -> None:
-        """Add a claim."""
-        self.claims.append(Claim(says=says, measured=str(measured), holds=holds))
-
-    @property
-    def right(self) -> bool:
-        """Say whether all claims hold and nothing else went wrong."""
-        return all(claim.holds for claim in self.claims) and not self.troubles
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What was asked for."""
-
-    minutes: float
-    rate: float
-    seed: int
-    directory: Path
-    told: Told
-
-    def options(self, wanted: Wanted, *, together: int = 1) -> Options:
-        """Return the options of a campaign that kills nobody at random."""
-        return Options(seed=self.seed, minutes=self.minutes, kills=0, wanted=wanted, rate=self.rate, together=together)
 
 
 def kafka_away(asked: Asked) -> Scene:
@@ -402,6 +361,7 @@ SCENES: Final[Mapping[str, tuple[Callable[[Asked], Scene], float, float]]] = {
     "lying-party": (lying_party, 3, 30),
     "additive-away": (additive_away, 10, 60),
     "workers": (workers, 5, 200),
+    "joint": (joint_scenario.joint, 9, 1),
 }
 """Name -> the scene, its minutes, its readings a second over all four gateways."""
 
@@ -414,8 +374,11 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=SCENES)
-    parser.add_argument("--minutes", type=float, help="as the issue asks for: 10, 60, 3, 10, 5 in the order above")
+    parser.add_argument("--minutes", type=float, help="how long: 10, 60, 3, 10, 5, 9 in the order above")
     parser.add_argument("--rate", type=float, help="readings a second, over all four gateways")
+    parser.add_argument(
+        "--windows", type=int, default=200, help="joint: so many windows in these minutes (default 200)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="the readings are a function of it (default 1)")
     parser.add_argument("--directory", type=Path, help="where to make the directory of the scene, which is kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
@@ -430,6 +393,7 @@ def main(arguments: Sequence[str]) -> int:
             asked = Asked(
                 minutes=chosen.minutes or minutes,
                 rate=chosen.rate or rate,
+                windows=chosen.windows,
                 seed=chosen.seed,
                 directory=place,
                 told=told,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,6 +43,8 @@ class Role(run.Server):
         self.file = file
         self.kind = file.kind
         self.environment = dict(environment)
+        self.module = "sotto.cli"
+        """What its next start runs."""
         self.http = f"{run.HOST}:{run.free_port()}"
         self.starts = 0
 
@@ -87,7 +89,7 @@ class Role(run.Server):
     def _command(self) -> Sequence[str]:
         self.starts += 1
         role = [self.file.kind, str(self.file.path.resolve()), "--http", self.http]
-        return [sys.executable, "-m", "sotto.cli", *role]
+        return [sys.executable, "-m", self.module, *role]
 
     def _ready(self) -> bool:
         return True  # a role waits for its servers by itself, and whoever broke them must not wait for the role
@@ -102,11 +104,18 @@ class World:
     `windows` is how many windows the task has; the first one begins `lead` milliseconds after the servers are up;
     before, where it is negative: windows of the past, for gateways that seal by event time.
     `proxied`: every way goes through a proxy of its own: "north-1:mqtt", "city-it:kafka", "sink:influx",
-    "sensors:mqtt".
+    "sensors:mqtt". `write` writes the trial, as `write_files` does.
     """
 
     def __init__(
-        self, directory: Path, wanted: Wanted, *, windows: int, lead: int = LEAD, proxied: bool = True
+        self,
+        directory: Path,
+        wanted: Wanted,
+        *,
+        windows: int,
+        lead: int = LEAD,
+        proxied: bool = True,
+        write: Callable[..., Files] = write_files,
     ) -> None:
         self.directory = directory
         self.wanted = wanted
@@ -115,6 +124,7 @@ class World:
         self.mosquitto = run.Mosquitto(directory / "mosquitto")
         self.influx = run.Influx(directory / "influxdb")
         self._names = role_names(wanted)
+        self._write_files = write
         ports = {name: run.free_port() for name in self._names} if proxied else {}
         self.kafka = run.Kafka(directory / "kafka", advertised={_listener(name): port for name, port in ports.items()})
         self._toxiproxy = Toxiproxy(directory / "toxiproxy")
@@ -206,7 +216,9 @@ class World:
         now, size = time.time_ns() // 1_000_000, self.wanted.window
         first = -(-(now + self._lead) // size) * size
         ways = {name: self._way(name) for name in self._names}
-        self.files = write_files(self.directory / "trial", self.wanted, ways=ways, first=first, windows=self._windows)
+        self.files = self._write_files(
+            self.directory / "trial", self.wanted, ways=ways, first=first, windows=self._windows
+        )
         section = KafkaSection(bootstrap_servers=(self.kafka.bootstrap,), security_protocol="PLAINTEXT")
         with admin(section, client_id="faults") as client:
             ensure_topics(client, plan(self.files.task, self.files.topics, partitions=self.wanted.partitions))

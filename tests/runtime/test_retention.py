@@ -131,3 +131,27 @@ def test_one_broker_has_one_replica_and_three_have_two_in_sync(task: Task) -> No
     (control,) = (each for each in plan(task, Topics.of(task), partitions=3) if each.name.endswith("control"))
     assert [control.configs(number)["min.insync.replicas"] for number in (1, 2, 3)] == ["1", "1", "2"]
     assert "--replication-factor 3" in create_command(control, server=SERVER, replication=3)
+
+
+def test_rounds_are_there_for_joint_jobs_and_take_long_records(task: Task) -> None:
+    """Only then; kept as long as control, and a topic that cuts off one round of a joint computation is told."""
+    topics = replace(Topics.of(task), joint=True)
+    plans = plan(task, topics, partitions=3)
+    assert sorted(each.name for each in plans) == sorted(topics.all())
+    assert {each.name for each in plans} - {each.name for each in plan(task, Topics.of(task), partitions=3)} == {
+        topics.rounds
+    }
+    found = {each.name: FoundTopic(name=each.name, partitions=3, configs=each.configs(3)) for each in plans}
+    found[topics.roster] = replace(found[topics.roster], partitions=1)
+
+    def told() -> list[str]:
+        return [each.what for each in problems(task, topics, found, partitions=3, server=SERVER, file=FILE)]
+
+    assert told() == []
+    assert [name for name, there in found.items() if "max.message.bytes" in (there.configs or {})] == [topics.rounds]
+    _change(found, ".rounds", max_message_bytes="1048588", retention_ms=str(DAY))
+    assert told() == [
+        "topic sotto.beijing-air.rounds takes records of 1048588 bytes at most",
+        "topic sotto.beijing-air.rounds keeps records for 1 day, 11 days are needed"
+        " (shares 7d + give_up_after 3d + 1d)",
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from ingest.commit import Commit, Kept
@@ -14,8 +15,10 @@ from ingest.gateway import Gateway
 from protocol.control import Manifest
 from streams.agreement import Agreement, Ballot
 from streams.collector import Collector
+from streams.joint_keys import RunPlace
 from streams.root import Root, _Open
 from tests.simulation.device import Device
+from tests.simulation.factory import OpenKeys
 from tests.simulation.party import LeafWorker, RootWorker
 from tests.simulation.world import Parts
 
@@ -230,6 +233,36 @@ class KeepsState(RootWorker):
         return root
 
 
+class DrawsAgain(RootWorker):
+    """Draws its part of the keys of a joint computation, each time that it starts."""
+
+    def _make(self) -> Root:
+        root = super()._make()
+        desk = root._joint
+        assert desk is not None
+        starts = self.world.__dict__["starts"] = self.world.__dict__.get("starts", 0) + 1
+        desk._keys = AnyKeys(key=desk._keys._key, cards=desk._keys._cards, party=self.party)
+        desk._keys.salt = starts
+        return root
+
+
+class AnyKeys(OpenKeys):
+    """Keys that are other ones each time."""
+
+    salt = 0
+
+    def contribution(self, place: RunPlace, peer: int) -> bytes:
+        return blake2b(super().contribution(place, peer), salt=bytes([self.salt % 256]), digest_size=32).digest()
+
+
+class ForgetsRounds(Root):
+    """Commits what it has read of rounds."""
+
+    def committable(self) -> dict[str, int]:
+        places = super().committable()
+        return {**places, "rounds": self._place["rounds"]} if places else places
+
+
 class RemembersSegments(LeafWorker):
     """A leaf that gathers a segment before it says anything, and commits what it has read."""
 
@@ -272,5 +305,7 @@ BUGS: Mapping[str, Bug] = {
     "state kept over a rebalance": Bug(parts=Parts(worker=KeepsState), kinds=("additive", "small")),
     "a leaf that keeps state": Bug(parts=Parts(leaf=RemembersSegments), kinds=("small",)),
     "the collector commits what it has read": Bug(parts=Parts(collector=Eager), kinds=("two-windows",)),
+    "keys of a joint computation drawn at each start": Bug(parts=Parts(worker=DrawsAgain), kinds=("joint",)),
+    "rounds committed before their window has ended": Bug(parts=Parts(root=ForgetsRounds), kinds=("joint",)),
     "control expired while shares are replayed": Bug(parts=Parts(retention=False), kinds=("retention",)),
 }

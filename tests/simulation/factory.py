@@ -18,6 +18,9 @@ from protocol.errors import WireError
 from protocol.keys import KeyFile
 from protocol.topics import Topics
 from streams.collector import Collector
+from streams.joint_desk import JointDesk
+from streams.joint_keys import PartyKeys, RunPlace
+from streams.joint_plan import plans_of
 from streams.leaf import Leaf
 from streams.root import Root
 from tests.simulation.setting import Setting
@@ -78,6 +81,17 @@ class Openly:
     def segment_key(self, encapsulation: bytes, info: bytes) -> bytes:
         del info
         return encapsulation
+
+
+class OpenKeys(PartyKeys):
+    """A party's contributions to the keys of a joint computation, in clear."""
+
+    def seal(self, place: RunPlace, peer: int) -> bytes:
+        return self.contribution(place, peer)
+
+    def open(self, place: RunPlace, peer: int, sealed: bytes) -> bytes:
+        del place, peer
+        return sealed
 
 
 class OpenSharder(Sharder):
@@ -239,9 +253,17 @@ def _book(setting: Setting, kept: Kept, now: int) -> WindowBook:
 
 def root_of(cls: type[Root], setting: Setting, *, party: int, partition: int, seal_share: Any, **starts: Any) -> Root:
     """Start a root."""
+    trial = setting.trial
+    if plans := plans_of(trial.task, trial.roster, {}):
+        keys = OpenKeys(
+            key=trial.keys[trial.task.party_names[party]], cards=list(_cards(setting).values()), party=party
+        )
+        starts["joint"] = JointDesk(
+            plans=plans, keys=keys, task_hash=trial.task.hash, roster_hash=trial.roster.hash, told=lambda *_: None
+        )
     return cls(
-        task=setting.trial.task,
-        roster=setting.trial.roster,
+        task=trial.task,
+        roster=trial.roster,
         party=party,
         partition=partition,
         seal_share=seal_share,
@@ -255,6 +277,7 @@ def collector_of(cls: type[Collector], setting: Setting, *, partition: int, firs
         task=setting.trial.task,
         roster=setting.trial.roster,
         partition=partition,
+        plans=plans_of(setting.trial.task, setting.trial.roster, {}),
         open_share=lambda share: share.sealed,
         publish=lambda aggregate: repr(aggregate).encode(),
         first=first,

@@ -40,6 +40,8 @@ def menu(kind: Kind, *, edge: bool = False) -> list[tuple[float, Action]]:
         for lane in lanes:
             found += _leaf(party, lane)
             found += _root(party, lane)
+            if kind.joint:
+                found += _rounds(party, lane)
     for lane in lanes:
         found += _collector(lane)
         found += [(0.1, ("kafka: takes a record of nobody", lane))]
@@ -162,6 +164,30 @@ def _root(party: int, lane: int) -> list[tuple[float, Action]]:
     return found
 
 
+def _rounds(party: int, lane: int) -> list[tuple[float, Action]]:
+    return [
+        (12 * rate, ("root: reads rounds", party, lane, slot, times))
+        for slot, rate in ((0, 1.0), (1, 0.15))
+        for times in (1, -1)
+    ]
+
+
+def _beginning(kind: Kind) -> list[Action]:
+    """All manifests are written, so that what follows happens in the middle of a joint computation."""
+    lanes = [(party, lane) for party in range(kind.parties) for lane in range(kind.partitions)]
+    found: list[Action] = [
+        ("gateway: shares", number, party, lane, -1) for number in range(kind.gateways) for party, lane in lanes
+    ]
+    for party, lane in lanes:
+        found += [
+            ("leaf: reads", party, lane, 0, -1),
+            ("root: reads contributions", party, lane, 0, -1),
+            ("root: ticks", party, lane, 0, 0),
+            ("root: sends", party, lane, 0, -1),
+        ]
+    return found
+
+
 def _collector(lane: int) -> list[tuple[float, Action]]:
     found: list[tuple[float, Action]] = [
         (2, ("collector: commits", lane, 0)),
@@ -215,6 +241,8 @@ def choose(setting: Setting, rng: Random, *, edge: bool = False) -> list[Action]
     found: list[Action] = []
     if setting.kind.plays == "agreement" and not edge:
         found += [("gateway: has a history", who, rng.randrange(HISTORIES)) for who in range(setting.kind.gateways)]
+    if setting.kind.joint and not edge and rng.random() < 0.8:
+        found += _beginning(setting.kind)
     for start in range(0, len(steps), 30):
         mute = rng.choice((None, None, "gateway", "leaf", "root", "collector")), rng.randrange(3)
         burst = steps[start : start + 30]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from protocol.batch import BatchCore, Core, SealCore
 from protocol.control import AggregateShare, GiveUp, Manifest, Outcome
+from protocol.rounds import Keys, RoundsRecord, encode
 from streams.collector import Published
 from streams.policy import agreement_of
+from tests.simulation.factory import Stamp
 from tests.simulation.liar import Liar
-from tests.simulation.setting import GIVE_UP
+from tests.simulation.setting import GIVE_UP, LIMIT
 from tests.trial import HOUR
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Oracle:
         self._said_at: dict[tuple[int, int], int] = {}
         self._decided: dict[int, bytes] = {}
         self._released: dict[int, dict[bytes, set[int]]] = defaultdict(lambda: defaultdict(set))
+        self._said: dict[tuple[int, int, int | None], bytes] = {}
         self.aggregates: dict[int, Published] = {}
         self._outcomes: set[int] = set()
 
@@ -59,6 +62,16 @@ class Oracle:
                 raise Violation(f"two reveals of {self._name(record.window)}")
             if record.party != self.world.kind.liar and sum(record.party in parties for parties in sets.values()) > 1:
                 raise Violation(f"party {record.party} releases two sets of {self._name(record.window)}")
+
+    def said(self, record: RoundsRecord) -> bytes:
+        """A party speaks in a joint computation: what it has said once in a round is all that it ever says there."""
+        trial = self.world.setting.trial
+        stamp: Any = Stamp(trial.keys[self.world.party_names[record.party]].identity)
+        raw = encode(record, task=trial.task, roster=trial.roster, identity=stamp)
+        place = (record.window, record.party, None if isinstance(record, Keys) else record.number)
+        if self._said.setdefault(place, raw) != raw:
+            raise Violation(f"party {record.party} says two things in round {place[2]} of {self._name(record.window)}")
+        return raw
 
     def outcome(self, record: Outcome) -> None:
         """The collector says that an aggregate is there."""
@@ -138,6 +151,11 @@ class Oracle:
         before = max(before, world.control[partition].first) if topic == "control" else before
         if topic == "contributions":
             windows = [entry[0] for entry in world.contributions[worker.party][partition].records[before:offset]]
+        elif topic == "rounds":
+            # What has ended in the log needs no rounds, whoever starts again.
+            spoken = {entry[0].window for entry in world.rounds[partition].records[before:offset]}
+            ended = {window for window, ballot in fold.windows.items() if ballot.terminal is not None}
+            windows = sorted(spoken - ended)
         else:
             records = world.control[partition].records
             windows = [
@@ -295,6 +313,13 @@ class Oracle:
             return
         if (cell.count, cell.sum_steps) != (len(values), sum(values)):
             raise Violation(f"{self._name(window)} is wrong: {self._difference(cell, values)}")
+
+        for job in aggregate.joint:
+            if job.outcome == "suppressed":
+                if job.reason != "party_missing" or (full and world.kind.unverified == "wait"):
+                    raise Violation(f"{self._name(window)}: {job.name} is suppressed as {job.reason}")
+            elif not aggregate.verified or [one.steps for one in job.values] != [int(sum(values) > LIMIT)]:
+                raise Violation(f"{self._name(window)}: {job.name} is wrong: {job.values} of {sum(values)}")
 
     def _difference(self, cell: Any, values: list[int]) -> str:
         """Say which reading is lost or doubled: the digits of the total to the base of four."""

@@ -89,6 +89,8 @@ class RootWorker(Writer):
         self._control = world.control[partition]
         self.at_contributions = max(world.committed["contributions", party, partition], self._contributions.first)
         self.at_control = max(world.committed["control", party, partition], self._control.first)
+        self._rounds = world.rounds[partition]
+        self.at_rounds = world.committed["rounds", party, partition]
         self.began_at = (self.at_control, len(self._control.records))
         self.outbox: list[Any] = []
         self.goals: dict[int, tuple[int, ...]] = {}
@@ -107,6 +109,8 @@ class RootWorker(Writer):
             control_first=self.at_control,
             control_end=len(self._control.records),
             contributions_first=self.at_contributions,
+            rounds_first=self.at_rounds,
+            rounds_end=len(self._rounds.records),
         )
 
     @property
@@ -164,6 +168,19 @@ class RootWorker(Writer):
                 break
         return True
 
+    def read_rounds(self, times: int = 1) -> bool:
+        """Take records of joint computation."""
+        records, first = self._rounds.records, self.at_rounds
+        if self.outbox or not self.world.kafka or first >= len(records):
+            return False
+        for offset in range(first, len(records) if times < 0 else min(first + times, len(records))):
+            self.at_rounds = offset + 1
+            record, raw, at = records[offset]
+            self._take(self.root.rounds(record, raw, offset=offset, at=at, now=self._hear(at)))
+            if self.outbox:
+                break
+        return True
+
     def tick(self, mode: int = 0) -> bool:
         """Let time pass: as things are (0), believing that all is read (1), or without an answer from Kafka (2)."""
         if self.outbox:
@@ -171,7 +188,9 @@ class RootWorker(Writer):
         connected = self.world.kafka and mode != 2 and not self.interrupted
         self.interrupted = False
         caught_up = mode == 1 or (
-            self.at_control >= len(self._control.records) and self.at_contributions >= len(self._contributions.records)
+            self.at_control >= len(self._control.records)
+            and self.at_contributions >= len(self._contributions.records)
+            and self.at_rounds >= len(self._rounds.records)
         )
         now = self.now
         lanes = self.world.shares[self.party]
@@ -211,12 +230,18 @@ class RootWorker(Writer):
 
     def run_on(self) -> bool:
         """Do all that can be done now."""
-        contributions, control = self._contributions.records, self._control.records
+        contributions, control, rounds = self._contributions.records, self._control.records, self._rounds.records
         moved = False
-        while self.outbox or self.at_contributions < len(contributions) or self.at_control < len(control):
+        while (
+            self.outbox
+            or self.at_contributions < len(contributions)
+            or self.at_control < len(control)
+            or self.at_rounds < len(rounds)
+        ):
             self.send(-1)
             self.read_contributions(-1)
             self.read_control(-1)
+            self.read_rounds(-1)
             moved = True
         if moved:
             self.commit()

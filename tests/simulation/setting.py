@@ -28,6 +28,8 @@ LATENESS = 10 * MINUTE
 DEADLINE = 15 * MINUTE
 GIVE_UP = 4 * HOUR
 MOST_REMEMBERED = 20_000
+LIMIT = 4_000
+"""Of the joint computation: some totals are above it."""
 
 _FILE = """
 format = 1
@@ -61,6 +63,7 @@ class Kind:
     """One configuration. `faults` names what its adversary may do beyond delays, repetitions and crashes.
 
     `share`: its part of all schedules. `down`: a party that never comes; `liar`: one whose key an enemy has as well.
+    `joint`: the task asks for a joint computation.
     `plays`: with whom the adversary plays. "agreement": gateways have histories, made beforehand by the same code
     (`tests.simulation.histories`); "edge": with gateways only, and the agreement runs once at the end.
     """
@@ -78,6 +81,7 @@ class Kind:
     unverified: str = "release"
     down: int | None = None
     liar: int | None = None
+    joint: bool = False
     plays: Literal["all", "agreement", "edge"] = "all"
     faults: frozenset[str] = frozenset()
     steps: int = 70
@@ -96,15 +100,15 @@ KINDS = {
         Kind(name="one-down", share=1.5, windows=2, down=2, plays="agreement", steps=80),
         Kind(name="wait", share=1, unverified="wait", plays="agreement", steps=80),
         Kind(name="liar", share=3, windows=2, liar=1, plays="agreement", steps=90),
+        Kind(name="joint", share=0.2, windows=2, joint=True, plays="agreement", steps=220),
+        Kind(name="joint-wait", share=0.05, joint=True, unverified="wait", plays="agreement", steps=160),
         Kind(name="retention", share=1.2, windows=3, faults=frozenset({"retention"}), plays="agreement", steps=140),
         # gateways, and nobody else at work before the end
         Kind(name="edge", share=2, plays="edge", steps=60),
         # everybody at once
         Kind(name="whole", share=1.5),
         Kind(name="wall", share=1.5, windows=2, seals_by="wall", faults=frozenset({"clocks"}), steps=100),
-        Kind(
-            name="untimed", share=1, windows=2, seals_by="wall", timed=False, faults=frozenset({"clocks"}), steps=100
-        ),
+        Kind(name="untimed", share=1, windows=2, seals_by="wall", timed=False, faults=frozenset({"clocks"}), steps=100),
         Kind(name="disks", share=1.2, windows=2, faults=frozenset({"disks"}), steps=100),
         Kind(
             name="disks-wall",
@@ -244,6 +248,7 @@ def _made(kind: Kind, purpose: str) -> Trial:
             "give_up_after": "4h",
         },
         policy={"min_organisations": 3, "max_absent": Decimal(1), "unverified": kind.unverified},
+        joint=[{"name": "above", "job": "threshold", "measure": "no2", "limit": LIMIT}] if kind.joint else [],
     )
     lenient = made.task.policy.model_copy(update={"min_organisations": 1, "min_gateways": 1, "min_readings": 1})
     task = made.task.model_copy(update={"policy": lenient, "valid_until": START + kind.windows * HOUR})

@@ -201,6 +201,7 @@ STEPS: dict[str, Step] = {
     "leaf: moves": _remake_leaf(zombie=True),
     "root: reads contributions": _worker("root", "read_contributions"),
     "root: reads control": _worker("root", "read_control"),
+    "root: reads rounds": _worker("root", "read_rounds"),
     "root: sends": _worker("root", "send"),
     "root: sends, unheard": _worker("root", "send", unheard=True),
     "root: ticks": _worker("root", "tick"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from ingest.gateway import Gateway
 from protocol.control import ControlRecord, Outcome
+from protocol.rounds import RoundsRecord
 from streams.collector import Collector, Published
 from streams.policy import agreement_of
 from streams.root import Root
@@ -74,6 +75,7 @@ class World:
         self.shares = [[Log() for _ in numbers] for _ in self.party_names]
         self.contributions = [[Log() for _ in numbers] for _ in self.party_names]
         self.control = [Log() for _ in numbers]
+        self.rounds = [Log() for _ in numbers]
         self.committed: dict[tuple[str, int, int], int] = defaultdict(int)
         first = START
         self.folds = [agreement_of(trial.task, trial.roster, first=first) for _ in numbers]
@@ -97,8 +99,11 @@ class World:
 
     # -- Kafka ------------------------------------------------------------------------------------------------
 
-    def append(self, partition: int, record: ControlRecord | Published | None) -> None:
-        """Put a record into control, or an aggregate into its topic."""
+    def append(self, partition: int, record: ControlRecord | RoundsRecord | Published | None) -> None:
+        """Put a record into control or rounds, or an aggregate into its topic."""
+        if isinstance(record, RoundsRecord):
+            self.rounds[partition].append((record, self.oracle.said(record), self.time))
+            return
         if isinstance(record, Published):
             self.oracle.published(record)
             return
@@ -191,7 +196,8 @@ class World:
 
     def _unfinished(self) -> bool:
         """Whether a due window has no outcome, or somebody works on one that the clock alone made due."""
-        return bool(self.oracle.open_windows()) or any(worker.root.status(worker.now)["windows"] for worker in self.roots())
+        works = any(worker.root.status(worker.now)["windows"] for worker in self.roots())
+        return works or bool(self.oracle.open_windows())
 
     def finish_gateways(self) -> None:
         """Clones die, clocks are right, and all that sensors have to say is shared and sealed."""

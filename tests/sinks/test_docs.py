@@ -9,12 +9,17 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
+from protocol.aggregate import JointResult, JointValue
 from protocol.reasons import REASONS
+from protocol.share import JOINT_REASONS
 from protocol.share import REASONS as SHARE_REASONS
 from sinks.influx import InfluxStore
 from sinks.points import rows_of
@@ -24,6 +29,25 @@ from tests.sinks.made import aggregate, point, suppressed
 from tests.trial import HOUR, START, counted
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
+GROUPS = {"overload": ("area",)}
+
+
+def overload(**changes: Any) -> JointResult:
+    """The page's threshold: above the limit in the ring, not in the centre, kept back elsewhere."""
+    values = (("ring", 1, "none"), ("centre", 0, "none"), ("outer", None, "too_few_organisations"))
+    result = JointResult(
+        name="overload",
+        job="threshold",
+        unit="1",
+        resolution=Decimal(1),
+        outcome="point",
+        values=tuple(
+            JointValue(labels={"area": area}, key="above", steps=steps, reason=why) for area, steps, why in values
+        ),
+    )
+    return replace(result, **changes)
+
+
 WINDOWS = [
     rows_of(
         aggregate(
@@ -34,7 +58,9 @@ WINDOWS = [
                 point("centre", sum_steps=9, count=3),
                 suppressed("outer"),
             ),
-        )
+            joint=(overload(),),
+        ),
+        GROUPS,
     )
     for number, (steps, count) in enumerate([(66, 4), (30, 3)])
 ]
@@ -49,15 +75,22 @@ WINDOWS.append(
                 suppressed("centre", reason="no_readings"),
                 suppressed("outer"),
             ),
-        )
+            joint=(overload(outcome="suppressed", reason="party_missing", at_fault=("party-2",), values=()),),
+        ),
+        GROUPS,
     )
 )
 """The third hour has no value, for three different causes; of the fourth there is nothing yet."""
-OUTCOMES = {"none": 4, "too_few_organisations": 3, "party_missing": 1, "no_readings": 1}
+OUTCOMES = {"none": 8, "too_few_organisations": 5, "party_missing": 4, "no_readings": 1}
 STATES = {
     "ring": ["none", "none", "fault", "waiting"],
     "centre": ["none", "none", "data", "waiting"],
     "outer": ["policy", "policy", "policy", "waiting"],
+}
+OF_OVERLOAD = {
+    "ring": ["none", "none", "fault", "waiting"],
+    "centre": ["none", "none", "fault", "waiting"],
+    "outer": ["policy", "policy", "fault", "waiting"],
 }
 
 
@@ -71,19 +104,29 @@ def queries(language: str) -> list[str]:
 def test_sql(tmp_path: Path) -> None:
     """SQLite: values, the day's mean, every due cell, outcomes by reason."""
     with closing(sqlite3.connect(tmp_path / "results.db")) as db:
-        store = SqliteStore(tmp_path / "results.db", labels=("area",), clock=lambda: 0, entropy=counted("docs"))
+        store = SqliteStore(
+            tmp_path / "results.db", labels=("area",), clock=lambda: 0, entropy=counted("docs"), joint=True
+        )
         for rows in WINDOWS:
             store.write(rows)
         store.close()
-        values, days, cells, outcomes, states = (db.execute(query).fetchall() for query in queries("sql"))
+        values, days, cells, joint, outcomes, states = (db.execute(query).fetchall() for query in queries("sql"))
     assert ("2016-12-01T00:00:00Z", "ring", 16.5) in values
     assert len(values) == 4
     assert days == [("2016-12-01", "centre", 3.0), ("2016-12-01", "ring", 96 / 7)]
-    assert len(cells) == 9
+    assert len(cells) == 18
+    assert [row[1:] for row in joint[:2]] == [
+        ("centre", "overload", "above", "0", 0.0),
+        ("ring", "overload", "above", "1", 1.0),
+    ]
+    assert len(joint) == 4
     assert ("2016-12-01T00:00:00Z", "outer", "no2", "suppressed", "too_few_organisations", None) in cells
     assert {reason: number for _, reason, number in outcomes} == OUTCOMES
-    assert {area: [state for _, where, _, state, *_ in states if where == area] for area in STATES} == STATES
-    assert [row[4:] for row in states if row[3] == "fault"] == [(REASONS["party_missing"].sentence, "party-2,party-3")]
+    for measure, expected in (("no2", STATES), ("overload", OF_OVERLOAD)):
+        found = {area: [row[3] for row in states if row[1:3] == (area, measure)] for area in expected}
+        assert found == expected
+    faults = [row[4:] for row in states if row[2:4] == ("no2", "fault")]
+    assert faults == [(REASONS["party_missing"].sentence, "party-2,party-3")]
 
 
 @pytest.fixture
@@ -105,6 +148,7 @@ def _filled(influx: Influx, bucket: str) -> str:
         measurement="beijing_air",
         labels=("area",),
         clock=lambda: WINDOWS[0].last_seal,
+        joint=True,
     )
     for rows in WINDOWS:
         assert not store.write(rows).refused
@@ -115,7 +159,7 @@ def _filled(influx: Influx, bucket: str) -> str:
 def test_flux(influx: Influx, bucket: str) -> None:
     """InfluxDB 2.x: the same answers."""
     with InfluxDBClient(url=influx.url, token=influx.token, org=influx.org) as client:
-        values, days, outcomes, states = (
+        values, days, outcomes, states, joint = (
             [
                 record.values
                 for table in client.query_api().query(query.replace('"sotto"', f'"{bucket}"'))
@@ -128,6 +172,8 @@ def test_flux(influx: Influx, bucket: str) -> None:
     assert {row["reason"]: row["_value"] for row in outcomes} == OUTCOMES
     numbers = ("waiting", "none", "data", "policy", "fault")
     assert {area: [numbers[row["_value"]] for row in states if row["area"] == area] for area in STATES} == STATES
+    assert [row["ring"] for row in joint if "ring" in row] == [1.0, 1.0]
+    assert [row["centre"] for row in joint if "centre" in row] == [0.0, 0.0]
 
 
 def test_influxql(influx: Influx, bucket: str) -> None:
@@ -149,9 +195,10 @@ def test_influxql(influx: Influx, bucket: str) -> None:
 def test_every_reason_that_the_code_gives_is_explained() -> None:
     """A reason that a panel shows has its cause and its sentence, in the code and, the same, on the page."""
     root = Path(__file__).resolve().parents[2]
-    code = "\n".join(path.read_text() for folder in ("streams", "protocol") for path in (root / folder).glob("*.py"))
-    given = set(re.findall(r'reason="([a-z_]+)"', code)) | set(re.findall(r'_all_suppressed\("([a-z_]+)"', code))
-    given |= set(SHARE_REASONS)
+    files = [path for folder in ("streams", "protocol") for path in (root / folder).glob("*.py")]
+    code = "\n".join(path.read_text() for path in files if path.name != "joint_run.py")  # its reasons are of a STOP
+    given = set(re.findall(r'reason="([a-z_]+)"', code)) | {"parties_disagree"}
+    given |= set(SHARE_REASONS) | set(JOINT_REASONS)
     assert {"party_missing", "too_few_organisations", "window_over"} <= given
     assert given | {"none"} <= set(REASONS)
     rows = {

@@ -22,7 +22,7 @@ from protocol.reasons import REASONS
 from protocol.share import REASONS as OF_CELLS
 from protocol.share import SharePayload
 from sinks.influx import points_of
-from sinks.points import Rows
+from sinks.rows import Rows
 from sinks.sqlite import SqliteStore
 from sinks.writer import read
 from streams.agreement import Agreed, Ballot, Terminal

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from protocol.aggregate import encode
 from runtime.fold import Record
 from sinks.metrics import SinkMetrics
-from sinks.points import Rows, rows_of
+from sinks.points import rows_of
+from sinks.rows import Rows
 from sinks.store import AwayError, Written
 from sinks.writer import LONGEST_PAUSE, Writer
 from tests.sinks.made import TASK, TRIAL, aggregate, point, record

@@ -7,10 +7,12 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from protocol.roster import Roster
 from protocol.task import Task
 from protocol.topics import Topics
 from runtime.files import load
@@ -194,6 +196,17 @@ def test_the_sink_may_read_as_the_group_that_it_joins(trial: Trial, tmp_path: Pa
     (rule,) = [rule for rule in rules(task, topics, None) if rule.principal == "sink" and rule.kind == "group"]
     assert group_of(topics, store).startswith(rule.name)
     store.close()
+
+
+def test_parties_alone_read_and_write_rounds(trial: Trial) -> None:
+    """What they say to each other in joint computation concerns no other role, and no task without joint jobs."""
+    task = load(trial.task, Task)
+    roster = load(trial.task.parent / "roster.toml", Roster)
+    topics = replace(Topics.of(task), joint=True)
+    granted = [rule for rule in rules(task, topics, roster) if rule.name == topics.rounds]
+    assert sorted(rule.principal for rule in granted) == sorted(task.party_names)
+    assert all({"Read", "Write"} <= set(rule.operations) for rule in granted)
+    assert not [rule for rule in rules(task, Topics.of(task), roster) if rule.name == topics.rounds]
 
 
 def test_topics_do_not_go_unencrypted_to_another_machine(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:

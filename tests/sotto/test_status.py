@@ -127,6 +127,10 @@ def test_a_party_says_whom_each_window_waits_for_and_until_when() -> None:
             {"waits_for": "aggregate_shares", "parties": ["party-2"], "goes_on_without_in_ms": None},
             "waits for party-2 to release its totals, is given up in 3 d: without it there is no result",
         ),
+        (
+            {"waits_for": "rounds", "parties": ["party-2"], "goes_on_without_in_ms": 60_000},
+            "waits for party-2 to go on with the joint computation, goes on without it in 1 min",
+        ),
         ({"faults": [{"name": "west-1", "reason": "two_seals"}]}, "west-1 does not count: two_seals"),
         ({"gateways": [{"name": f"g-{n}", "state": "silent", "silent_ms": None} for n in range(9)]}, "and 4 more"),
     ],
@@ -143,7 +147,7 @@ def test_every_wait_has_its_words(changes: dict[str, Any], words: str) -> None:
         ({"verified": False}, "not verified"),
         (
             {"outcome": "suppressed", "reason": "party_missing", "parties": [], "at_fault": ["party-3"]},
-            "suppressed: Given up: too few parties answered within give_up_after.; at fault: party-3",
+            "suppressed: Given up: too few parties answered in time.; at fault: party-3",
         ),
     ],
 )

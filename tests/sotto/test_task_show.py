@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from sotto.task import in_words
+from tests.protocol.jobs import ENTRIES, MEASURES
 from tests.trial import make_trial
 
 
@@ -22,3 +23,26 @@ from tests.trial import make_trial
 def test_the_task_in_plain_words_says_how_many_may_be_missing(part: str, words: str) -> None:
     """`max_absent` is rounded up, as SPEC 8.2 has it: with few organisations that is more than the part says."""
     assert words in in_words(make_trial(policy={"min_organisations": 3, "max_absent": Decimal(part)}).task)
+
+
+def test_the_task_in_plain_words_says_what_is_computed() -> None:
+    """Each job has its sentence, and a measure that serves jobs alone is not named among what is released."""
+    hidden = {name: {**measure, "statistics": []} for name, measure in MEASURES.items()}
+    jobs = list(ENTRIES.values())
+    words = in_words(make_trial(labels=["area"], measures=hidden, limits={"max_rows": 1000}, joint=jobs).task)
+    for sentence in (
+        ": no sums, if 3 organisations",
+        "  high: for each area, whether the sum of no2 is above 1200.5 ug/m3",
+        "  worst: the area at these places in the order of the sums of no2: max, median, -2",
+        "  cost: the sum of no2 x price",
+        "  wear: for each area, 0 + 1.5 x + 2 x^2, where x is the sum of wind",
+        "  mix: the solution x of (no2, so2) x = price",
+        "  fit: the x for which (no2, so2) x is closest to price",
+        "  cipher: for each area, what the circuit aes_128.txt makes of the sums of no2, so2",
+        "outside: refused; its sums are shown to nobody",
+    ):
+        assert sentence in words
+    one = {**MEASURES, "so2": hidden["so2"]}
+    assert ": the mean of no2, price, wind for each area" in in_words(
+        make_trial(labels=["area"], measures=one, limits={"max_rows": 1000}, joint=jobs).task
+    )

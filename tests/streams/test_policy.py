@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.body import SealNotes
+from protocol.share import SharePayload
 from streams.assembly import CellSums
-from streams.policy import judge, set_verdict
+from streams.policy import due_cells, judge, set_verdict, totals
 from tests.trial import Trial, make_trial
 
 NAMES = ("east-1", "north-1", "south-1", "west-1")
@@ -35,7 +36,12 @@ def part(rows: dict[int, int], *, held: int = 2) -> CellSums:
 
 def test_a_cell_is_released_with_its_totals(trial: Trial) -> None:
     """Enough organisations, gateways and readings: counts and components of all gateways together."""
-    payload = judge(trial.task, trial.roster, {name: part({2: 2, 4: 1}) for name in NAMES}, held=2, notes={})
+    payload = judge(
+        trial.task,
+        trial.roster,
+        totals(trial.task, trial.roster, {name: part({2: 2, 4: 1}) for name in NAMES}, held=2),
+        notes={},
+    )
     assert payload.released.tolist() == [2]
     assert payload.counts.tolist() == [8]
     assert payload.sums.tolist() == [[200 * 8], [201 * 8]]
@@ -52,7 +58,7 @@ def test_gateways_without_rows_in_a_cell_do_not_count_for_it(trial: Trial) -> No
     """Two organisations have readings in the cell; that the others are in the set does not help."""
     parts = {name: part({0: 5} if name in NAMES[:2] else {1: 5}) for name in NAMES}
     parts["west-1"] = part({0: 0, 1: 5})  # a row count of zero is no reading
-    payload = judge(trial.task, trial.roster, parts, held=2, notes={})
+    payload = judge(trial.task, trial.roster, totals(trial.task, trial.roster, parts, held=2), notes={})
     assert dict(payload.suppressed)[0] == "too_few_organisations"
     assert dict(payload.suppressed)[1] == "too_few_organisations"
 
@@ -60,14 +66,21 @@ def test_gateways_without_rows_in_a_cell_do_not_count_for_it(trial: Trial) -> No
 def test_gateways_are_counted_beside_organisations() -> None:
     """A task may ask for more gateways than organisations."""
     trial = make_trial("replicated", policy={"min_organisations": 3, "min_gateways": 5})
-    payload = judge(trial.task, trial.roster, {name: part({0: 9}) for name in NAMES}, held=2, notes={})
+    payload = judge(
+        trial.task,
+        trial.roster,
+        totals(trial.task, trial.roster, {name: part({0: 9}) for name in NAMES}, held=2),
+        notes={},
+    )
     assert dict(payload.suppressed)[0] == "too_few_gateways"
 
 
 def test_no_small_number_leaves_with_a_suppression(trial: Trial) -> None:
     """A suppressed cell carries its reason and nothing else."""
     notes = {"east-1": SealNotes(), "west-1": SealNotes(late=2, dropped=9)}
-    payload = judge(trial.task, trial.roster, {"east-1": part({0: 3})}, held=2, notes=notes)
+    payload = judge(
+        trial.task, trial.roster, totals(trial.task, trial.roster, {"east-1": part({0: 3})}, held=2), notes=notes
+    )
     assert payload.released.size == payload.counts.size == payload.sums.size == 0
     assert payload.notes == (("west-1", notes["west-1"]),)
 
@@ -75,8 +88,32 @@ def test_no_small_number_leaves_with_a_suppression(trial: Trial) -> None:
 def test_rows_beyond_the_limits_overflow() -> None:
     """More rows than the task's bound admits could leave 64 bits: not released."""
     trial = make_trial("replicated", limits={"max_gateways": 4, "max_rows": 10})
-    payload = judge(trial.task, trial.roster, {name: part({0: 11}) for name in NAMES}, held=2, notes={})
+    payload = judge(
+        trial.task,
+        trial.roster,
+        totals(trial.task, trial.roster, {name: part({0: 11}) for name in NAMES}, held=2),
+        notes={},
+    )
     assert dict(payload.suppressed)[0] == "overflow"
+
+
+def test_a_measure_without_statistics_is_neither_released_nor_suppressed() -> None:
+    """It feeds joint computations alone: its cells are not due, however many readings they have."""
+    measures = {
+        "no2": {"unit": "ug/m3", "range": [0, 1000], "resolution": 1},
+        "load": {"unit": "kW", "range": [0, 1000], "resolution": 1, "statistics": []},
+    }
+    job = {"name": "overload", "job": "threshold", "measure": "load", "limit": 9}
+    trial = make_trial("replicated", measures=measures, joint=[job])
+    released = [trial.task.measure_names[cell.measure] == "no2" for cell in trial.roster.cells(trial.task)]
+    assert due_cells(trial.task, trial.roster).tolist() == released
+    parts = {name: part(dict.fromkeys(range(5), 4)) for name in NAMES}  # all cells but the last
+    payload = judge(trial.task, trial.roster, totals(trial.task, trial.roster, parts, held=2), notes={})
+    due = [number for number, one in enumerate(released) if one]
+    assert sorted([*payload.released.tolist(), *dict(payload.suppressed)]) == due
+    assert payload.released.tolist() == [number for number in due if number < 5]
+    decoded = SharePayload.decode(payload.encode(), due=due, held=2)
+    assert decoded.released.tolist() == payload.released.tolist()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +140,12 @@ def test_absent_organisations(gateways: tuple[str, ...], max_absent: str, reason
 )
 def test_every_cell_has_one_outcome_and_the_right_one(rows: dict[str, dict[int, int]]) -> None:
     """Against a cell-by-cell computation in plain Python."""
-    payload = judge(TRIAL.task, TRIAL.roster, {name: part(cells) for name, cells in rows.items()}, held=2, notes={})
+    payload = judge(
+        TRIAL.task,
+        TRIAL.roster,
+        totals(TRIAL.task, TRIAL.roster, {name: part(cells) for name, cells in rows.items()}, held=2),
+        notes={},
+    )
     suppressed = dict(payload.suppressed)
     for cell in range(6):
         counts = [cells.get(cell, 0) for cells in rows.values() if cells.get(cell, 0)]

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from mpc_ops.joint import comparing, gates, ordering, polynomials, rounding
-from mpc_ops.joint.base import inner
+from mpc_ops.joint.base import image, inner, sums_by_label
 from mpc_ops.joint.linear import System, least_squares, normal_equations, solve
 from mpc_ops.joint.netlist import evaluate, parse
-from mpc_ops.joint.quotients import DIVISION, divide
+from mpc_ops.joint.quotients import DIVISION, divide, reciprocal
 from mpc_ops.rings import BITS, F61, F127, Z64, Bits, Ring
 from mpc_ops.rounds import Array, Interactive
 from tests.mpc_ops.joint.common import AdditiveDealt, Checked3, Replicated3, Shamir5
@@ -31,6 +31,7 @@ Y = [5, -1, 1, 2, 7, -7, 2**20, 3, -(2**59), 2**59 - 1, 12346, 777, 3, 4, 10**9,
 HALF_ADDER = "2 4\n1 2\n1 2\n2 1 0 1 2 XOR\n2 1 0 1 3 AND\n"
 SYSTEM = System(size=3, matrix=1000, right=10_000, scale=1000)
 FIT = normal_equations(rows=3, columns=2, matrix=6, right=10, scale=10**6)
+RIDGE = normal_equations(rows=3, columns=2, matrix=6, right=4, scale=10**6, ridge=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,22 @@ def _circuit(side: Any, x: Array, y: Array) -> Interactive[Array]:
 
 def _polynomial(side: Any, x: Array) -> Interactive[Array]:
     return polynomials.evaluate(side, side.ring.element(range(1, 10)), x)
+
+
+def _image(side: Any, x: Array) -> Interactive[Array]:
+    return image(side, side.ring.element([range(1, 17), range(-8, 8)]), x)
+    yield
+
+
+def _sums(side: Any, x: Array) -> Interactive[Array]:
+    return sums_by_label(side, x, np.arange(COUNT) % 3, 3)
+    yield
+
+
+def _chosen(side: Any, x: Array, y: Array) -> Interactive[Array]:
+    """y where x is odd, else NOT y."""
+    result = yield from gates.choose(side, gates.spread(x & np.uint64(1)), y, gates.negation(side, y))
+    return result
 
 
 PLAIN = (Replicated3(Z64), Replicated3(F61), Replicated3(F127))
@@ -126,7 +143,39 @@ CASES = [
         inputs=lambda ring: _pairs(ring)[:1],
         schemes=(*PLAIN, *OTHERS, *FIELDS),
     ),
+    Case(
+        name="polynomial of degree 8, shared",
+        values=COUNT,
+        program=opened(lambda side, x, c: polynomials.evaluate_shared(side, c, x)),
+        inputs=lambda ring: [ring.element(X), ring.element(range(1, 10))],
+        schemes=(*PLAIN, *OTHERS, *FIELDS),
+    ),
+    Case(
+        name="public 2 x 16 matrix",
+        values=2,
+        program=opened(_image),
+        inputs=lambda ring: _pairs(ring)[:1],
+        schemes=(*PLAIN, *OTHERS, *FIELDS),
+    ),
+    Case(
+        name="sums by label",
+        values=3,
+        program=opened(_sums),
+        inputs=lambda ring: _pairs(ring)[:1],
+        schemes=(*PLAIN, *OTHERS, *FIELDS),
+    ),
     Case(name="AND, 64 bits", values=COUNT, program=opened(gates.conjunction), inputs=_pairs, schemes=BOOLEAN),
+    Case(name="OR, 64 bits", values=COUNT, program=opened(gates.disjunction), inputs=_pairs, schemes=BOOLEAN),
+    Case(name="multiplexer, 64 bits", values=COUNT, program=opened(_chosen), inputs=_pairs, schemes=BOOLEAN),
+    Case(name="subtracter, 64 bits", values=COUNT, program=opened(gates.subtract), inputs=_pairs, schemes=BOOLEAN),
+    Case(
+        name="bits to a field",
+        values=COUNT,
+        program=opened(lambda side, x: gates.from_bits(side, x, F127), F127),
+        result=F127,
+        inputs=lambda ring: _pairs(ring)[:1],
+        schemes=BOOLEAN,
+    ),
     Case(name="adder, 64 bits", values=COUNT, program=opened(gates.add), inputs=_pairs, schemes=BOOLEAN),
     Case(name="circuit (half adder)", values=COUNT, program=opened(_circuit), inputs=_pairs, schemes=BOOLEAN),
     Case(
@@ -165,6 +214,14 @@ CASES = [
         schemes=WORDS,
     ),
     Case(
+        name="lift to a field, up to 61 bits",
+        values=COUNT,
+        program=opened(lambda side, x: rounding.lift(side, x, F127, bits=61), F127),
+        result=F127,
+        inputs=lambda ring: [(_pairs(ring)[0] >> np.uint64(2)) - np.uint64(1 << 61)],
+        schemes=WORDS,
+    ),
+    Case(
         name="truncation",
         values=COUNT,
         program=opened(lambda side, x: rounding.truncate(side, x, 20)),
@@ -187,6 +244,14 @@ CASES = [
         schemes=WORDS,
     ),
     Case(
+        name="reciprocal",
+        values=COUNT,
+        program=opened(lambda side, y: reciprocal(side, y, scale=10**6), DIVISION),
+        result=DIVISION,
+        inputs=lambda ring: _pairs(ring)[1:],
+        schemes=WORDS,
+    ),
+    Case(
         name="linear system 3 x 3",
         values=1,
         program=opened(lambda side, a, b: solve(side, a, b, SYSTEM)),
@@ -199,6 +264,13 @@ CASES = [
         program=opened(lambda side, a, b: least_squares(side, a, b, FIT)),
         inputs=lambda ring: [ring.element([[2, 3], [4, -1], [6, 2]]), ring.element([8, 1, 10])],
         schemes=_large(FIT),
+    ),
+    Case(
+        name="ridge regression 3 x 2",
+        values=1,
+        program=opened(lambda side, a, b: least_squares(side, a, b, RIDGE, ridge=5)),
+        inputs=lambda ring: [ring.element([[1, 2], [2, 4], [3, 6]]), ring.element([1, 2, 4])],
+        schemes=_large(RIDGE),
     ),
 ]
 

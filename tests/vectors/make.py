@@ -1,4 +1,7 @@
-"""Write the test vectors: `make vectors`. A change of any of them is a change of the wire (SPEC, CHANGELOG)."""
+"""Write the test vectors: `make vectors`. A change of any of them is a change of the wire (SPEC, CHANGELOG).
+
+And the tables of docs/joint-computation.md that are made from the code.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ from pathlib import Path
 
 from tests.vectors.bad import aggregates_bad, batches_bad, controls_bad
 from tests.vectors.good import Vectors, aggregates, agreed, batches, contributions, controls, quantise, sharing, windows
+from tests.vectors.jobs import jobs, jobs_bad
 from tests.vectors.joint import joint
+from tests.vectors.measured import measured
+from tests.vectors.page import PAGE, written
 from tests.vectors.playing import HERE, Encapsulations
+from tests.vectors.rounds import rounds_run
 from tests.vectors.sets import sets
 
 
@@ -29,6 +36,10 @@ def every_file() -> Iterator[tuple[str, Vectors]]:
     yield "aggregate.json", aggregates()
     yield "aggregate_bad.json", aggregates_bad()
     yield "joint.json", joint()
+    yield "measured.json", measured()
+    yield "jobs.json", jobs()
+    yield "jobs_bad.json", jobs_bad()
+    yield "rounds.json", rounds_run(kept)
     yield "encapsulations.json", kept.used
 
 
@@ -41,6 +52,8 @@ def main(directory: Path = HERE) -> None:
     """Write all files."""
     for name, vectors in every_file():
         (directory / name).write_text(text_of(vectors))
+    vectors, taken = (json.loads((directory / name).read_text()) for name in ("joint.json", "measured.json"))
+    PAGE.write_text(written(PAGE.read_text(), vectors, taken))
 
 
 if __name__ == "__main__":

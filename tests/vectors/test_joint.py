@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from tests.vectors.joint import table
+from tests.vectors.page import PAGE, written
 from tests.vectors.playing import HERE
 
-PAGE = Path(__file__).parents[2] / "docs" / "joint-computation.md"
 
-
-def test_the_table_of_costs_is_the_vectors() -> None:
-    """`make vectors` writes the vectors; this table is made from them."""
-    vectors = json.loads((HERE / "joint.json").read_text())
-    assert PAGE.read_text().endswith("<!-- table -->\n" + table(vectors))
+def test_the_tables_are_made_from_the_code() -> None:
+    """`make vectors` writes them: which scheme does what from the list of operations, costs from the vectors."""
+    vectors, measured = (json.loads((HERE / name).read_text()) for name in ("joint.json", "measured.json"))
+    assert PAGE.read_text() == written(PAGE.read_text(), vectors, measured)
 
 
 def test_results_agree_between_schemes() -> None:

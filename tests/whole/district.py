@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from ingest.shard import Outgoing
 from protocol.control import ControlRecord, decode
 from runtime.fold import Flow, Fold, Map, Moment, Output, Place, Start
+from streams.joint_plan import plans_of
 from streams.party import PartyRole
 from tests.trial import Trial
 from tests.whole.town import Town
@@ -57,7 +58,8 @@ class District(Town):
             roster=trial.roster,
             topics=self.topics,
             key=trial.keys[party],
-            collector=trial.cards["collector"],
+            cards=trial.cards,
+            plans=plans_of(trial.task, trial.roster, {}),
             registry=registry,
             show_share=None,
         )

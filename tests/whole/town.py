@@ -20,6 +20,7 @@ from protocol.share import SharePayload
 from protocol.topics import Topics, partition_of_window
 from runtime.fold import Flow, Fold, Map, Moment, Output, Place, Record, Start
 from streams.collect import CollectorRole
+from streams.joint_plan import plans_of
 from streams.party import PartyRole
 from streams.root_fold import RootFold
 from tests.trial import Trial
@@ -59,7 +60,12 @@ class Town:
         registry = self.registries[name] = CollectorRegistry()
         if name == "collector":
             role: PartyRole | CollectorRole = CollectorRole(
-                task=trial.task, roster=trial.roster, topics=self.topics, key=trial.keys[name], registry=registry
+                task=trial.task,
+                roster=trial.roster,
+                topics=self.topics,
+                key=trial.keys[name],
+                registry=registry,
+                plans=plans_of(trial.task, trial.roster, {}),
             )
         else:
             role = PartyRole(
@@ -67,7 +73,8 @@ class Town:
                 roster=trial.roster,
                 topics=self.topics,
                 key=trial.keys[name],
-                collector=trial.cards["collector"],
+                cards=trial.cards,
+                plans=plans_of(trial.task, trial.roster, {}),
                 registry=registry,
                 show_share=None,
             )

@@ -73,7 +73,7 @@ PROGRAMS = [
     (Checked3(F61), dot, 2 + checked.FIELD_ROUNDS + 1),
     (Checked3(Z64), less, 8 + checked.AND_ROUNDS + 1),
     (Checked3(Z64), lifted, 10 + 1 + checked.FIELD_ROUNDS + 1),
-    (Checked3(Z64), smallest, 3 + (19 + 3) + 1 + 10 + (checked.FIELD_ROUNDS + 1)),
+    (Checked3(Z64), smallest, 3 + 13 + 1 + 10 + (checked.FIELD_ROUNDS + 1)),
 ]
 
 
@@ -288,18 +288,23 @@ def test_conversions_are_checked_in_their_field() -> None:
 def test_a_list_that_is_another_list_is_noticed(column: int) -> None:
     """One added to a value or to an index, or two values exchanged between tuples: no shuffle."""
 
-    def program(side: Any, x: Any, y: Any) -> Interactive[Any]:
-        yield from confirm(side, x, y)
-
-    before = np.arange(16, dtype=np.uint64).reshape(2, 8)
-    wrong = before.copy()
+    x = np.arange(8, 16, dtype=np.uint64)
+    tuples = np.stack([x, np.arange(8, dtype=np.uint64)])
+    wrong = tuples.copy()
     wrong[column, 3] += np.uint64(1)
-    exchanged = before.copy()
+    far = tuples.copy()
+    far[column, 3] += np.uint64(1 << 63)
+    exchanged = tuples.copy()
     exchanged[column, [1, 2]] = exchanged[column, [2, 1]]
-    Checked3(Z64).run(program, before, before[:, ::-1].copy())
-    for after in (wrong, exchanged):
-        with pytest.raises(CheckFailedError, match="another list"):
-            Checked3(Z64).run(program, before, after)
+    for bits in (61, 63):
+
+        def program(side: Any, before: Any, after: Any, bits: int = bits) -> Interactive[Any]:
+            yield from confirm(side, before, after, bits=bits)
+
+        Checked3(Z64).run(program, x, tuples[:, ::-1].copy())
+        for after in (wrong, far, exchanged):
+            with pytest.raises(CheckFailedError, match="another list"):
+                Checked3(Z64).run(program, x, after)
 
 
 def test_a_flipped_bit_in_a_linear_system_is_noticed() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -13,24 +11,8 @@ from mpc_ops.joint.linear import SingularError, System, least_squares, normal_eq
 from mpc_ops.joint.quotients import QuotientError
 from mpc_ops.rings import F521
 from mpc_ops.rounds import Interactive
+from tests.mpc_ops.joint.cases import rational, rounded
 from tests.mpc_ops.joint.common import Replicated3
-
-
-def rational(matrix: Any, right: Any) -> list[Fraction]:
-    """Gauss and Jordan, over the rationals."""
-    rows = [[Fraction(int(v)) for v in row] + [Fraction(int(b))] for row, b in zip(matrix, right, strict=True)]
-    for column in range(len(rows)):
-        pivot = next(row for row in range(column, len(rows)) if rows[row][column])
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        rows[column] = [value / rows[column][column] for value in rows[column]]
-        for row in range(len(rows)):
-            if row != column:
-                rows[row] = [a - rows[row][column] * b for a, b in zip(rows[row], rows[column], strict=True)]
-    return [row[-1] for row in rows]
-
-
-def rounded(values: list[Fraction], scale: int) -> list[int]:
-    return [floor(value * scale + Fraction(1, 2)) for value in values]
 
 
 def solved(matrix: Any, right: Any, system: System) -> tuple[list[int], int]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from examples.aes_128 import aes_128
 from mpc_ops.joint.netlist import NetlistError, evaluate, parse
 from mpc_ops.rings import BITS, Bits
 from mpc_ops.rounds import Interactive
-from tests.mpc_ops.joint.aes import aes_128
 from tests.mpc_ops.joint.common import Replicated3, words
 
 OPERATIONS = """8 15
@@ -90,7 +90,8 @@ def test_texts_that_are_no_netlists(change: Any, reason: str) -> None:
 
 
 def wires(text: str) -> list[int]:
-    return [int(bit) for bit in f"{int(text, 16):0128b}"]
+    """From the lowest bit on."""
+    return [int(text, 16) >> place & 1 for place in range(128)]
 
 
 def test_aes_128() -> None:

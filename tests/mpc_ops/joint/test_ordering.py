@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpc_ops.joint import ordering
+from mpc_ops.joint import ordering, ranges
+from mpc_ops.joint.ranges import RangeError
 from mpc_ops.joint.shuffling import shuffle
 from mpc_ops.rings import F61, Z64
 from mpc_ops.rounds import CheckFailedError, Interactive
-from tests.mpc_ops.joint.common import Replicated3, stream, words
+from tests.mpc_ops.joint.common import Checked3, Replicated3, stream, words
+from tests.mpc_ops.joint.replicated_operations import everything, everything_sorted
 
 SCHEME = Replicated3(Z64)
 
@@ -23,15 +25,6 @@ def numbers(label: object, shape: tuple[int, ...], bits: int) -> Any:
     return drawn.reshape(shape)
 
 
-def everything(side: Any, x: Any, bits: int) -> Interactive[Any]:
-    """All that a sorted list gives, as one share."""
-    result = yield from ordering.order(side, x, bits)
-    single = [result.minimum(), result.maximum(), result.first_lowest(), result.last_highest(), result.twice_median()]
-    top = result.top(x.shape[-1])
-    parts = [result.values, result.indices, top.values, top.indices, *(share[..., None] for share in single)]
-    return np.concatenate(parts, axis=-1)
-
-
 @pytest.mark.parametrize(
     ("shape", "bits"), [((1,), 63), ((2,), 62), ((3,), 61), ((40, 9), 59), ((200, 5), 2), ((60,), 57)]
 )
@@ -40,16 +33,8 @@ def test_sorting(shape: tuple[int, ...], bits: int) -> None:
     x = numbers((shape, bits), shape, bits)
     result = SCHEME.run(lambda side, share: everything(side, share, bits), x.view(np.uint64))
     got = SCHEME.reveal(result.results).view(np.int64)
-    indices = np.argsort(x, axis=-1, kind="stable")
-    values = np.take_along_axis(x, indices, axis=-1)
-    n = shape[-1]
-    middle = values[..., (n - 1) // 2] + values[..., n // 2]
-    single = [values[..., 0], values[..., -1], indices[..., 0], indices[..., -1], middle]
-    expected = np.concatenate(
-        [values, indices, values[..., ::-1], indices[..., ::-1], *(part[..., None] for part in single)], axis=-1
-    )
-    assert np.array_equal(got, expected)
-    assert result.rounds == (ordering.ROUNDS if n > 1 else result.rounds)
+    assert np.array_equal(got, everything_sorted(x))
+    assert result.rounds == (ordering.ROUNDS if shape[-1] > 1 else result.rounds)
 
 
 def test_messages_are_as_large_as_said() -> None:
@@ -117,3 +102,35 @@ def test_comparisons_that_contradict_each_other_are_noticed() -> None:
         except CheckFailedError:
             found += 1
     assert found >= 1
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, Checked3(Z64)])
+@pytest.mark.parametrize("seed", range(4))
+def test_values_without_an_order_are_no_lie_of_a_party(scheme: Any, seed: int) -> None:
+    """Three values a third of 2^64 apart are each below the next one: whoever shared them left the declared range.
+
+    However they are shared: what is lifted to compare the shuffled list with them is right for any word.
+    """
+    x = Z64.element([0, (1 << 64) // 3, 2 * ((1 << 64) // 3)]) >> np.uint64(2)  # two more bits are the index's
+    for values in (x, x << np.uint64(2)):
+        with pytest.raises(RangeError):
+            scheme.run(
+                lambda side, share: ordering.order(side, share, 60, largest=(1 << 59) - 1), values, seed=bytes([seed])
+            )
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, Checked3(Z64)])
+@pytest.mark.parametrize("shape", [(3,), (4, 9)])
+def test_sorting_what_is_in_range(scheme: Any, shape: tuple[int, ...]) -> None:
+    """Values whose range is tested beside, both ends among them: the same order."""
+    x = np.clip(numbers(("ranged", shape), shape, 62 - 4), -(1 << 57) + 1, None)
+    result = scheme.run(lambda side, share: values_of(side, share, 58, (1 << 57) - 1), x.view(np.uint64))
+    assert np.array_equal(scheme.reveal(result.results).view(np.int64), np.sort(x, axis=-1))
+    if scheme is SCHEME:
+        assert result.rounds == 4 + ranges.rounds(x.size)
+
+
+def values_of(side: Any, x: Any, bits: int, largest: int) -> Interactive[Any]:
+    """The sorted values."""
+    result = yield from ordering.order(side, x, bits, largest=largest)
+    return result.values

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mpc_ops.joint import comparing, ordering, planes, quotients, rounding
+from mpc_ops.joint.base import SchemeError
 from mpc_ops.rings import F61, F127, F521, F1279, Z64, Bits
 from mpc_ops.rounds import Interactive
 from tests.mpc_ops.joint.common import EXTREMES, Checked3, Replicated3, assert_uniform, stream, words
@@ -66,9 +67,9 @@ def test_shares_over_another_ring_are_refused() -> None:
         lambda side, share: rounding.lift(side, share, F127),
         lambda side, share: ordering.order(side, share, 10),
     ):
-        with pytest.raises(TypeError, match="not over z64"):
+        with pytest.raises(SchemeError, match="not over z64"):
             Replicated3(F61).run(program, x)
-    with pytest.raises(TypeError, match="no large field"):
+    with pytest.raises(SchemeError, match="no large field"):
         Replicated3(F61).run(planes.negative, x)
 
 
@@ -109,6 +110,29 @@ def test_lifting(ring: Any) -> None:
     expected = ring.element(x.view(np.int64).astype(object))
     assert Replicated3(ring).reveal(result.results).tolist() == expected.tolist()
     assert result.rounds == 10
+
+
+@pytest.mark.parametrize("ring", [F61, F127, F521], ids=lambda ring: ring.name)
+def test_lifting_what_has_room(ring: Any) -> None:
+    """Numbers of up to 61 bits and a sign keep their value in another ring, in 3 rounds and with one AND for each."""
+    least, most = -(1 << 61), (1 << 61) - 1
+    some = words("near", 2000) >> np.uint64(2)
+    x = np.concatenate([Z64.element([least, least + 1, -1, 0, 1, most - 1, most]), some - np.uint64(1 << 61)])
+    result = ARITHMETIC.run(lambda side, share: rounding.lift(side, share, ring, bits=61), x)
+    expected = ring.element(x.view(np.int64).astype(object))
+    assert Replicated3(ring).reveal(result.results).tolist() == expected.tolist()
+    assert result.rounds == rounding.lift_rounds(61) == 3
+    single = -(-len(x) // 8)
+    assert result.sent == (single + 4 * ring.size(len(x)),) * 3
+
+
+def test_lifting_what_has_no_room_keeps_it_apart() -> None:
+    """Out of its range the short way is off by a multiple of 2^64: two words that differ stay different."""
+    x = np.concatenate([Z64.element(EXTREMES), words("far", 500)])
+    result = ARITHMETIC.run(lambda side, share: rounding.lift(side, share, F127, bits=61), x)
+    lifted = F127.signed(Replicated3(F127).reveal(result.results))
+    assert [value % 2**64 for value in lifted] == x.tolist()
+    assert max(map(abs, lifted)) < 1 << 66
 
 
 @pytest.mark.parametrize("field", [F127, F521, F1279], ids=lambda field: field.name)

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from mpc_ops.joint import comparing, gates, ordering, polynomials, rounding
-from mpc_ops.joint.base import pass_on
-from mpc_ops.joint.linear import System, solve
-from mpc_ops.joint.quotients import divide
+from mpc_ops.joint.base import image, inner, pass_on, sums_by_label
+from mpc_ops.joint.linear import SingularError, System, least_squares, normal_equations, solve
+from mpc_ops.joint.netlist import evaluate, parse
+from mpc_ops.joint.quotients import divide, reciprocal
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.shuffling import shuffle
 from mpc_ops.rings import BITS, F61, F127, Z64, Bits
@@ -89,6 +90,36 @@ def all_equal(ring: Any, *values: int) -> list[Any]:
     return [ring.element(np.full(COUNT, value, dtype=object)) for value in values]
 
 
+CIRCUIT = parse("3 5\n2 1 1\n1 1\n2 1 0 1 2 AND\n2 1 0 1 3 XOR\n2 1 2 3 4 XOR\n")
+
+
+def circuit(side: Any, x: Any, y: Any) -> Interactive[Any]:
+    (result,) = yield from evaluate(side, CIRCUIT, [x[:, None], y[:, None]])
+    return result[:, 0]
+
+
+def polynomial(side: Any, c: Any, x: Any) -> Interactive[Any]:
+    """c + c x + c x^2."""
+    return polynomials.evaluate_shared(side, c[:, :3], x)
+
+
+def dot(side: Any, x: Any, y: Any) -> Interactive[Any]:
+    """Twice the product, as an inner product."""
+    return inner(side, np.stack([x, y], axis=-1), np.stack([y, x], axis=-1))
+
+
+def weighed(side: Any, x: Any, y: Any) -> Interactive[Any]:
+    """x + 2 y."""
+    return image(side, side.ring.element([[1, 2]]), np.stack([x, y], axis=-1))[..., 0]
+    yield
+
+
+def totals(side: Any, x: Any, y: Any) -> Interactive[Any]:
+    """x + y, as the sums of what bears one label."""
+    return sums_by_label(side, np.stack([x, y], axis=-1), np.zeros(2, dtype=np.intp), 1)[..., 0]
+    yield
+
+
 CASES = {
     "product, replicated": (Replicated3(Z64), opened(product), (0, 12345), (-77, 0)),
     "product, in a field": (Replicated3(F61), opened(product), (6, 2), (-3, -4)),
@@ -107,13 +138,35 @@ CASES = {
         (1, 1),
         (0, 0),
     ),
-    "truncation's mask": (
-        Replicated3(Z64),
-        opened(lambda side, x: rounding.truncate(side, x, 30)),
-        (5 << 30,),
-        (5 << 30,),
+    "OR": (Replicated3(BITS), opened(gates.disjunction), (1, 2), (3, 0)),
+    "OR, checked": (Checked3(BITS), opened(gates.disjunction), (1, 2), (3, 0)),
+    "multiplexer": (Replicated3(BITS), opened(gates.choose), (-1, 5, 9), (0, 7, 5)),
+    "difference of bits": (Replicated3(BITS), opened(gates.subtract), (5, 6), (10, 11)),
+    "circuit": (Replicated3(BITS), opened(circuit), (1, 2), (2, 1)),
+    "circuit, checked": (Checked3(BITS), opened(circuit), (1, 2), (2, 1)),
+    "inside": (Replicated3(Z64), opened(comparing.inside, Bits(1)), (5, 1, 9), (-3, -3, 0)),
+    "to bits": (Replicated3(Z64), gates.to_bits, (0,), (-9999,)),
+    "from bits, many": (Replicated3(BITS), lambda side, x: gates.from_bits(side, x, F61, 8), (0,), (255,)),
+    "truncation": (Replicated3(Z64), lambda side, x: rounding.truncate(side, x, 30), (0,), (-(1 << 62) + 1,)),
+    "truncation in a field": (
+        Replicated3(F127),
+        lambda side, x: rounding.truncate_large(side, x, 8, 80),
+        (0,),
+        (-(1 << 80) + 1,),
+    ),
+    "truncation in a field, checked": (
+        Checked3(F127),
+        lambda side, x: rounding.truncate_large(side, x, 8, 80),
+        (0,),
+        (-(1 << 80) + 1,),
     ),
     "lift": (Replicated3(Z64), lambda side, x: rounding.lift(side, x, F127), (0,), (-9999,)),
+    "lift, checked": (
+        Checked3(Z64),
+        opened(lambda side, x, y: rounding.lift(side, x - y, F127), F127),
+        (5, 2),
+        (-900, -903),
+    ),
     "shuffle": (
         Replicated3(Z64),
         lambda side, x, y: shuffle(side, np.stack([x, y], axis=1).reshape(2, 1, -1, 2)),
@@ -126,6 +179,16 @@ CASES = {
         (3,),
         (-3,),
     ),
+    "polynomial, shared, replicated": (Replicated3(Z64), opened(polynomial), (2, 1), (2, -2)),
+    "polynomial, shared, Shamir": (Shamir5(3, 1), opened(polynomial), (2, 1), (2, -2)),
+    "polynomial, shared, additive": (AdditiveDealt(3), opened(polynomial), (2, 1), (6, 0)),
+    "polynomial, shared, checked": (Checked3(F61), opened(polynomial), (2, 1), (6, 0)),
+    "inner product, replicated": (Replicated3(Z64), opened(dot), (6, 2), (-3, -4)),
+    "inner product, Shamir": (Shamir5(3, 1), opened(dot), (6, 2), (-3, -4)),
+    "inner product, additive": (AdditiveDealt(3), opened(dot), (6, 2), (-3, -4)),
+    "inner product, checked": (Checked3(F61), opened(dot), (6, 2), (-3, -4)),
+    "image under a public matrix": (AdditiveDealt(3), opened(weighed), (6, 2), (2, 4)),
+    "sums by label": (Shamir5(3, 1), opened(totals), (6, 2), (2, 6)),
 }
 
 
@@ -156,19 +219,37 @@ def test_the_test_finds_a_value_in_clear() -> None:
     assert farthest(scheme, shown, all_equal(F61, 1), all_equal(F61, 2)) > 3 * LIMIT
 
 
-def test_views_of_a_sort() -> None:
-    """Sorting (1, 2, 3) and (3, 1, 2) gives one output; 400 lists beside each other."""
+@pytest.mark.parametrize("kind", [Replicated3, Checked3])
+@pytest.mark.parametrize(
+    ("what", "first", "second"),
+    [
+        ("values", [1, 2, 3], [3, 1, 2]),
+        ("indices", [7, -1, 3], [90, 20, 21]),
+        ("median", [1, 2, 3], [2, -900, 900]),
+        ("maximum", [0, 0, 5], [5, 5, 5]),
+    ],
+)
+def test_views_of_a_sort(kind: Any, what: str, first: list[int], second: list[int]) -> None:
+    """Two lists of one output, whether that is all values, their order, or one of them; many lists side by side."""
 
     def program(side: Any, x: Any) -> Interactive[Any]:
         result = yield from ordering.order(side, x, 20)
-        values = yield from side.open(result.values)
+        share = {
+            "values": result.values,
+            "indices": result.indices,
+            "median": result.twice_median(),
+            "maximum": result.maximum(),
+        }[what]
+        values = yield from side.open(share)
         return values
 
-    one, other = (Z64.element(np.tile(row, (1024, 1))) for row in ([1, 2, 3], [3, 1, 2]))
-    assert farthest(Replicated3(Z64), program, [one], [other]) < LIMIT
+    count = 1024 if kind is Replicated3 else 256
+    one, other = (Z64.element(np.tile(Z64.element(row), (count, 1))) for row in (first, second))
+    assert farthest(kind(Z64), program, [one], [other]) < LIMIT
 
 
-def test_views_of_a_division() -> None:
+@pytest.mark.parametrize("kind", [Replicated3, Checked3])
+def test_views_of_a_division(kind: Any) -> None:
     """7 / 2 and 700 / 200 are 4 both."""
 
     def program(side: Any, x: Any, y: Any) -> Interactive[Any]:
@@ -176,18 +257,45 @@ def test_views_of_a_division() -> None:
         return share
 
     one, other = ([Z64.element([v] * 24) for v in pair] for pair in ((7, 2), (700, 200)))
+    assert farthest(kind(Z64), program, one, other) < LIMIT
+
+
+def test_views_of_a_reciprocal() -> None:
+    """10 / 7 and 10 / 9 are 1 both, rounded."""
+
+    def program(side: Any, x: Any) -> Interactive[Any]:
+        share = yield from reciprocal(side, x, scale=10)
+        return share
+
+    one, other = ([Z64.element([v] * 24)] for v in (7, 9))
     assert farthest(Replicated3(Z64), program, one, other) < LIMIT
 
 
-def test_views_of_a_linear_system() -> None:
-    """Two systems with the solution (1, 2)."""
-    system = System(size=2, matrix=100, right=300, scale=10)
-    element = system.field.element
+SYSTEM = System(size=2, matrix=100, right=300, scale=10)
+FIT = normal_equations(rows=3, columns=2, matrix=100, right=300, scale=10, ridge=5)
+PAIRS = {
+    "solution (1, 2)": (SYSTEM, [[1, 0], [0, 1]], [1, 2], [[99, -3], [50, 100]], [93, 250]),
+    "rank 1": (SYSTEM, [[1, 2], [2, 4]], [1, 2], [[30, 0], [0, 0]], [-7, 5]),
+    "rank 0 cannot be told from itself": (SYSTEM, [[0, 0], [0, 0]], [1, 2], [[0, 0], [0, 0]], [-7, 300]),
+    "ridge": (FIT, [[0, 0], [0, 0], [0, 0]], [1, 2, 3], [[1, 2], [2, 4], [-1, -2]], [2, 0, 2]),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_views_of_linear_systems(name: str) -> None:
+    """Two systems of one output, also where that is only the rank."""
+    system, *values = PAIRS[name]
 
     def program(side: Any, a: Any, b: Any) -> Interactive[Any]:
-        share = yield from solve(side, a, b, system)
-        return share
+        try:
+            if system is FIT:
+                share = yield from least_squares(side, a, b, system, ridge=5)
+            else:
+                share = yield from solve(side, a, b, system)
+        except SingularError as error:
+            return error.rank
+        result = yield from side.open(share)
+        return result
 
-    one = [element([[1, 0], [0, 1]]), element([1, 2])]
-    other = [element([[99, -3], [50, 100]]), element([93, 250])]
-    assert farthest(Replicated3(system.field), program, one, other, runs=20) < LIMIT
+    first, first_right, second, second_right = (system.field.element(part) for part in values)
+    assert farthest(Replicated3(system.field), program, [first, first_right], [second, second_right], runs=20) < LIMIT

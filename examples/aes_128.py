@@ -1,7 +1,7 @@
 """AES-128 as a netlist, generated from FIPS 197: its S-box by way of the field GF((2^4)^2), 45 ANDs of depth 4 each.
 
-The text is in the Bristol fashion. Bits are numbered as in FIPS 197 read as a stream: wire 0 is the highest bit of
-the first byte.
+The text is in the Bristol fashion: key and block in, block out, 128 wires each. Read as a number whose highest byte is
+the first one of FIPS 197, the lowest bit is wire 0.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class Builder:
 
 
 def aes_128() -> str:
-    """The netlist: key and block in, block out, 128 wires each."""
+    """The text of the netlist; the same one each time."""
     b = Builder([128, 128])
-    key, state = ([[base + 8 * byte + 7 - k for k in range(8)] for byte in range(16)] for base in (0, 128))
+    key, state = ([[base + 8 * (15 - byte) + k for k in range(8)] for byte in range(16)] for base in (0, 128))
     constant = 1
 
     def mix(x: list[list[int]], y: list[list[int]]) -> list[list[int]]:
@@ -158,4 +158,8 @@ def aes_128() -> str:
                     mixed.append([b.xor(*bits) for bits in zip(*parts, strict=True)])
             state = mixed
         state = mix(state, key)
-    return b.text([byte[7 - k] for byte in state for k in range(8)])
+    return b.text([bit for byte in reversed(state) for bit in byte])
+
+
+if __name__ == "__main__":
+    print(aes_128(), end="")
