@@ -132,8 +132,12 @@ def keys_not_shown(text: str, model: type[BaseModel]) -> list[str]:
             missing += [f"log.{each}" for each in _not_shown(sections[key], fields)]  # only a gateway logs topics
         elif key in sections:
             missing += [f"{key}.{each}" for one in inner for each in _not_shown(sections[key], one.model_fields)]
-        elif not field.is_required() and field.default is not None:
-            missing.append(key)
+        elif (
+            not field.is_required()
+            and field.default is not None
+            and not re.search(rf"^# {key} *= \[\] +# .*docs/", sections[""], re.MULTILINE)
+        ):
+            missing.append(key)  # a list of tables that is empty by default has a line that says where they are told
     return missing
 
 
