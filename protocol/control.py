@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.canonical import tagged_hash
-from protocol.codec import Reader, Writer, begin, open_record, peek_kind
+from protocol.codec import Reader, Writer, begin
 from protocol.contribution import FAULTS
 from protocol.errors import WireError
 from protocol.roster import Roster
+from protocol.signed import open_signed, party_identity
 from protocol.task import Task
 
 MANIFEST, CLOSE, GIVE_UP, AGGREGATE_SHARE, OUTCOME = 16, 17, 18, 19, 20
@@ -152,22 +152,14 @@ def encode(record: ControlRecord, *, task: Task, roster: Roster, identity: Ed255
 
 def decode(data: bytes, *, task: Task, roster: Roster) -> ControlRecord:
     """Read a record and check its signature against the task's identities. Raises WireError."""
-    kind = peek_kind(data)
-    if not MANIFEST <= kind <= OUTCOME:
-        raise WireError("other_kind")
-    reader = open_record(data[:-64], kind)
-    if reader.raw(32) != task.hash:
-        raise WireError("other_task")
-    if reader.raw(32) != roster.hash:
-        raise WireError("other_roster")
-    window, sender = reader.i64(), reader.u8()
-    if not task.has_window(window):
-        raise WireError("outside_task")
-    identity = _identity(kind, sender, task)
-    try:
-        Ed25519PublicKey.from_public_bytes(identity).verify(data[-64:], _SIGNED + data[:-64])
-    except InvalidSignature:
-        raise WireError("wrong_signature") from None
+    kind, window, sender, reader = open_signed(
+        data,
+        kinds=range(MANIFEST, OUTCOME + 1),
+        tag=_SIGNED,
+        task=task,
+        roster=roster,
+        identity=lambda kind, sender: _identity(kind, sender, task),
+    )
     record = _read(kind, window, sender, reader, roster)
     reader.end()
     return record
@@ -178,9 +170,7 @@ def _identity(kind: int, sender: int, task: Task) -> bytes:
         if sender != COLLECTOR:
             raise WireError("other_party")
         return task.collector.identity
-    if sender >= len(task.party_names):
-        raise WireError("other_party")
-    return task.party[task.party_names[sender]].identity
+    return party_identity(task, sender)
 
 
 def _read(kind: int, window: int, party: int, reader: Reader, roster: Roster) -> ControlRecord:

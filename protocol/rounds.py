@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.codec import Reader, Writer, begin, open_record, peek_kind
+from protocol.codec import Reader, Writer, begin
 from protocol.errors import WireError
 from protocol.roster import Roster
+from protocol.signed import open_signed, party_identity
 from protocol.task import Task
 
 KEYS, ROUND, STOP = 32, 33, 34
@@ -98,24 +98,14 @@ def encode(record: RoundsRecord, *, task: Task, roster: Roster, identity: Ed2551
 
 def decode(data: bytes, *, task: Task, roster: Roster) -> RoundsRecord:
     """Read a record and check its signature against the task's identities. Raises WireError."""
-    kind = peek_kind(data)
-    if not KEYS <= kind <= STOP:
-        raise WireError("other_kind")
-    reader = open_record(data[:-64], kind)
-    if reader.raw(32) != task.hash:
-        raise WireError("other_task")
-    if reader.raw(32) != roster.hash:
-        raise WireError("other_roster")
-    window, party = reader.i64(), reader.u8()
-    if not task.has_window(window):
-        raise WireError("outside_task")
-    if party >= len(task.party_names):
-        raise WireError("other_party")
-    identity = task.party[task.party_names[party]].identity
-    try:
-        Ed25519PublicKey.from_public_bytes(identity).verify(data[-64:], _SIGNED + data[:-64])
-    except InvalidSignature:
-        raise WireError("wrong_signature") from None
+    kind, window, party, reader = open_signed(
+        data,
+        kinds=range(KEYS, STOP + 1),
+        tag=_SIGNED,
+        task=task,
+        roster=roster,
+        identity=lambda _, party: party_identity(task, party),
+    )
     record = _read(kind, window, party, reader, len(task.party_names))
     reader.end()
     return record

@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import WireError
-from protocol.joint import CircuitSpec, PolynomialSpec, ThresholdSpec
 from sinks.rows import JointNumber, Outcome
 
 if TYPE_CHECKING:
@@ -40,11 +39,7 @@ def numbers_of(results: Iterable[JointResult]) -> tuple[JointNumber, ...]:
 
 def groups_of(task: Task) -> dict[str, tuple[str, ...]]:
     """The label keys of the groups of each joint computation whose groups stand each by itself."""
-    return {
-        spec.name: spec.labels(task.labels)
-        for spec in task.joint
-        if isinstance(spec, ThresholdSpec | PolynomialSpec | CircuitSpec)
-    }
+    return {spec.name: spec.labels(task.labels) for spec in task.joint if spec.elementwise}
 
 
 def outcomes_of(aggregate: Aggregate, groups: Mapping[str, tuple[str, ...]]) -> tuple[Outcome, ...]:
