@@ -25,7 +25,7 @@ from tests.faults.joint_plain import (
     MOST_READINGS,
     netlist,
 )
-from tests.faults.trial import LABEL, TASK, Addresses, Files, Wanted, party_names
+from tests.faults.trial import LABEL, TASK, Addresses, Files, Wanted, party_tables, with_source
 
 WINDOW: Final = 10_000
 """Milliseconds of event time: windows of the past, which follow each other as fast as their readings come."""
@@ -73,12 +73,6 @@ def topic_of(organisation: str, area: str) -> str:
 
 
 def _task_text(wanted: Wanted, keys: Mapping[str, KeyFile], *, first: int, last: int) -> str:
-    parties = "".join(
-        f"[party.{name}]\n"
-        f'operator = "Operator {name}"\n'
-        f"identity = {quoted(format_identity(keys[name].public_identity))}\n\n"
-        for name in party_names(wanted)
-    )
     measures = "\n".join(f"{name} = {text}" for name, text in MEASURES.items())
     coefficients = ", ".join(map(str, COEFFICIENTS))
     sha256 = hashlib.sha256(netlist().encode()).hexdigest()
@@ -171,30 +165,14 @@ min_organisations = 3
 max_gateways = {len(MEMBERS)}
 max_rows     = {MOST_READINGS}
 
-{parties}[collector]
+{party_tables(wanted, keys)}[collector]
 operator = "Whoever looks on"
 identity = {quoted(format_identity(keys["collector"].public_identity))}
 """
 
 
 def _gateway_text(text: str, way: Addresses) -> str:
-    """Return the file of `sotto init` with our kind of message, sealing by the readings."""
-    head, _, rest = text.partition("[[source]]")
-    kafka = rest[rest.index("[kafka]") :]
-    organisation = next(member.organisation for member in MEMBERS if f'organisation = "{member.organisation}"' in head)
-    paths = "\n".join(f'{measure} = "$.{measure}"' for measure in MEASURES)
-    source = f"""[[source]]                              # {{"r": [{{"t": 1482854400000, "load": 17.5}}]}}
-topic       = {quoted(f"{organisation}/{{area}}/{{sensor}}")}
-each        = "$.r[*]"
-sensor      = "{{sensor}}"
-time        = "$.t"
-time_format = "ms"
-
-[source.labels]
-{LABEL} = "{{area}}"
-
-[source.measures]
-{paths}
-
-"""
-    return with_keys(head + source + kafka, "mqtt", {"url": quoted(way.mqtt)})
+    """Our kind of message, sealing by the readings."""
+    paths = {measure: f"$.{measure}" for measure in MEASURES}
+    own = with_source(text, lambda organisation: f"{organisation}/{{area}}/{{sensor}}", paths)
+    return with_keys(own, "mqtt", {"url": quoted(way.mqtt)})

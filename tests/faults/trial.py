@@ -6,7 +6,7 @@ behind it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -119,13 +119,17 @@ def role_names(wanted: Wanted) -> tuple[str, ...]:
     return (*gateway_names(), *party_names(wanted), "collector", "sink")
 
 
-def _task_text(wanted: Wanted, keys: Mapping[str, KeyFile], *, first: int, last: int) -> str:
-    parties = "".join(
+def party_tables(wanted: Wanted, keys: Mapping[str, KeyFile]) -> str:
+    """Return the [party.*] tables of a task."""
+    return "".join(
         f"[party.{name}]\n"
         f'operator = "Operator {name}"\n'
         f"identity = {quoted(format_identity(keys[name].public_identity))}\n\n"
         for name in party_names(wanted)
     )
+
+
+def _task_text(wanted: Wanted, keys: Mapping[str, KeyFile], *, first: int, last: int) -> str:
     return f"""# task.toml: what a fault campaign agrees on
 format      = 1
 name        = {quoted(TASK)}
@@ -152,19 +156,23 @@ min_organisations = 3
 max_gateways = 16
 max_rows     = 10000
 
-{parties}[collector]
+{party_tables(wanted, keys)}[collector]
 operator = "Whoever looks on"
 identity = {quoted(format_identity(keys["collector"].public_identity))}
 """
 
 
-def _gateway_text(text: str, way: Addresses, *, seals_by: str) -> str:
-    """Return the file of `sotto init` with our kind of message, sealing by the clock or by the readings."""
+def with_source(text: str, topic: Callable[[str], str], measures: Mapping[str, str]) -> str:
+    """Return a gateway's file of `sotto init` with our kind of message, at the `topic` of its organisation.
+
+    `measures`: name -> where its value stands in a reading, which is an object in the list `r`, with its time `t`.
+    """
     head, _, rest = text.partition("[[source]]")
     kafka = rest[rest.index("[kafka]") :]
     organisation = next(member.organisation for member in MEMBERS if f'organisation = "{member.organisation}"' in head)
-    source = f"""[[source]]                              # {{"r": [{{"t": 1482854400000, "v": 17}}]}}
-topic       = {quoted(topic_of(organisation, "{area}", "{sensor}"))}
+    paths = "\n".join(f"{name} = {quoted(path)}" for name, path in measures.items())
+    return f"""{head}[[source]]
+topic       = {quoted(topic(organisation))}
 each        = "$.r[*]"
 sensor      = "{{sensor}}"
 time        = "$.t"
@@ -174,8 +182,13 @@ time_format = "ms"
 {LABEL} = "{{area}}"
 
 [source.measures]
-{MEASURE} = "$.v"
+{paths}
 
-"""
+{kafka}"""
+
+
+def _gateway_text(text: str, way: Addresses, *, seals_by: str) -> str:
+    """Our kind of message, sealing by the clock or by the readings."""
+    own = with_source(text, lambda organisation: topic_of(organisation, "{area}", "{sensor}"), {MEASURE: "$.v"})
     clock = {"seals_by": quoted(seals_by), "require_sync": "false"}
-    return with_keys(with_keys(head + source + kafka, "clock", clock), "mqtt", {"url": quoted(way.mqtt)})
+    return with_keys(with_keys(own, "clock", clock), "mqtt", {"url": quoted(way.mqtt)})
