@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpc_ops.joint.base import SchemeError, plus
+from mpc_ops.joint.base import plus
 from mpc_ops.joint.gates import carries, from_bit, majority, negation, words_of
+from mpc_ops.joint.planes import large
 from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
@@ -69,8 +70,7 @@ def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interac
     needed(side)
     if not 0 <= shift <= bits:
         raise ValueError(f"a shift by {shift} is not one by 0 to {bits}")
-    _fits(side.ring, bits)
-    ring, shape = side.ring, x.shape[1:]
+    ring, shape = _field(side, bits), x.shape[1:]
     if shift == 0:
         return x
     shares = yield from from_bit(side, side.over(Bits(1)).random((*shape, shift)), ring)
@@ -85,34 +85,34 @@ def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Ar
     x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
     alone is longer than x by 40 bits. Raises ValueError where the field is too small.
     """
-    _fits(side.ring, bits)
+    ring = _field(side, bits)
     low = _bounded(side, x.shape[1:], shift)
     result = yield from _opened_high(side, x, low, shift, bits)
-    return plus(side, result, np.broadcast_to(side.ring.element(-1), x.shape[1:]))
+    return plus(side, result, np.broadcast_to(ring.element(-1), x.shape[1:]))
 
 
-def _fits(ring: Ring, bits: int) -> None:
-    if not isinstance(ring, PrimeField):
-        raise SchemeError(f"{ring.name} is no large field")
+def _field(side: Replicated, bits: int) -> PrimeField:
+    """What a side works over, if numbers of so many bits and their mask fit. Raises SchemeError, ValueError."""
+    ring = large(side)
     if bits + STATISTICAL_BITS + 3 >= ring.bits:
         raise ValueError(f"{bits} bits and their mask do not fit {ring.name}")
+    return ring
 
 
 def _opened_high(side: Replicated, x: Array, low: Array, shift: int, bits: int) -> Interactive[Array]:
     """floor((x + low) / 2^shift): x is opened under a mask of `low` and of random higher bits. Rounds: 1."""
-    ring, shape = side.ring, x.shape[1:]
+    ring, shape = large(side), x.shape[1:]
     high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
     offset = np.broadcast_to(ring.element(1 << bits), shape)
     masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
     opened = yield from side.open(plus(side, masked, offset))
-    known = ring.element((opened >> shift) - (1 << (bits - shift)))
+    known = ring.sub(ring.shift_right(opened, shift), ring.element(1 << (bits - shift)))
     return plus(side, ring.sub(side.zero(shape), high), known)
 
 
 def _bounded(side: Replicated, shape: tuple[int, ...], bits: int) -> Array:
     """A shared number that is the sum, as an integer, of three components of so many bits."""
-    drawn = side.random(shape)
-    return np.asarray(drawn & ((1 << bits) - 1), dtype=object)
+    return large(side).low_bits(side.random(shape), bits)
 
 
 def lift(side: Replicated, x: Array, ring: Ring, *, bits: int = 63) -> Interactive[Array]:

@@ -78,32 +78,19 @@ def confirm(side: Replicated, x: Array, shuffled: Array, *, bits: int = 63) -> I
     difference = F127.sub(totals[:, 0], totals[:, 1]).reshape(2, -1)
     hidden = yield from over.multiply(difference, over.random(difference.shape[1:]))
     opened = yield from over.open(hidden)
-    if opened.any():
+    if not F127.is_zero(opened).all():
         side.failed("a shuffled list is another list: one of the parties lies")
 
 
 def _inverses(side: Checked, x: Array) -> Interactive[Array]:
-    """1 / x over a field. Rounds: 2.
+    """1 / x over F_127. Rounds: 2.
 
     Each x is opened times a random number: uniform, whatever x is and whoever lies, so it needs no check before. What
     was multiplied is in the journal.
     """
-    ring, mask = side.ring, side.random(x.shape[1:])
+    mask = side.random(x.shape[1:])
     product = yield from side.multiply(x, mask)
     opened = yield from side.open_checked(product)
-    if not opened.all():
+    if F127.is_zero(opened).any():
         side.failed("a masked number is 0: one of the parties lies")  # or it has happened once in 2^127 / n
-    return ring.mul(mask, ring.element(_inverted(opened.ravel().tolist(), ring.order)).reshape(opened.shape))
-
-
-def _inverted(values: list[int], prime: int) -> list[int]:
-    """Their inverses, with a single inversion: that of all of them multiplied (Montgomery's trick)."""
-    before, product = [], 1
-    for value in values:
-        before.append(product)
-        product = product * value % prime
-    inverse, result = pow(product, -1, prime), []
-    for value, others in zip(reversed(values), reversed(before), strict=True):
-        result.append(inverse * others % prime)
-        inverse = inverse * value % prime
-    return result[::-1]
+    return F127.mul(mask, F127.inverse(opened))

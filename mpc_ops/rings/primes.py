@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc_ops.randomness import Stream
 from mpc_ops.rings.base import Integers, reduced, signed_integers
@@ -98,6 +99,28 @@ class PrimeField:
             integers = [integer % self.order for integer in integers]
         return self._array(integers, shape)
 
+    def inverse(self, a: Array) -> Array:
+        """1 / a. Raises ValueError for a 0."""
+        return self.element(np.array(_inverted(a.ravel().tolist(), self.order), dtype=object).reshape(a.shape))
+
+    def is_zero(self, a: Array) -> NDArray[np.bool_]:
+        return np.asarray(a == 0, dtype=np.bool_)
+
+    def integers(self, values: Array) -> NDArray[np.object_]:
+        return np.asarray(values).astype(object)
+
+    def shift_right(self, a: Array, places: int) -> Array:
+        """floor(a / 2^places), of the integer in [0, P)."""
+        return np.asarray(a >> places, dtype=object)
+
+    def low_bits(self, a: Array, bits: int) -> Array:
+        """a modulo 2^bits, of the integer in [0, P)."""
+        return np.asarray(a & ((1 << bits) - 1), dtype=object)
+
+    def octets(self, a: Array) -> NDArray[np.uint8]:
+        """The bytes of each element as on the wire, along a new last axis."""
+        return np.frombuffer(self.encode(a), dtype=np.uint8).reshape(*a.shape, self._width)
+
     def _folded(self, x: Array) -> Array:
         """Modulo the order, where 2^bits = 1: much less work than to divide what is twice as long."""
         return np.asarray(((x & self.order) + (x >> self.bits)) % self.order, dtype=object)
@@ -111,6 +134,19 @@ class PrimeField:
 def _integers(data: bytes, size: int) -> list[int]:
     """Little-endian integers of `size` bytes each."""
     return [int.from_bytes(piece, "little") for piece in np.frombuffer(data, dtype=f"V{size}").tolist()]
+
+
+def _inverted(values: list[int], prime: int) -> list[int]:
+    """Their inverses, with a single inversion: that of all of them multiplied (Montgomery's trick)."""
+    before, product = [], 1
+    for value in values:
+        before.append(product)
+        product = product * value % prime
+    inverse, result = pow(product, -1, prime), []
+    for value, others in zip(reversed(values), reversed(before), strict=True):
+        result.append(inverse * others % prime)
+        inverse = inverse * value % prime
+    return result[::-1]
 
 
 F127, F521, F1279 = PrimeField(127), PrimeField(521), PrimeField(1279)

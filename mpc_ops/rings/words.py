@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc_ops.randomness import Stream
 from mpc_ops.rings.base import Integers, Ring, reduced, signed_integers
@@ -47,6 +48,9 @@ class _Words:
     def signed(self, values: Array) -> list[Any]:
         return signed_integers(values, self.order)
 
+    def integers(self, values: Array) -> NDArray[np.object_]:
+        return np.asarray(values).astype(object)
+
     def add(self, a: Array, b: Array) -> Array:
         return np.asarray(np.add(a, b))
 
@@ -61,6 +65,9 @@ class _Words:
 
     def total(self, a: Array, axis: int) -> Array:
         return np.asarray(np.add.reduce(a, axis=axis))
+
+    def is_zero(self, a: Array) -> NDArray[np.bool_]:
+        return np.asarray(a == 0)
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
         return stream.words(prod(shape)).reshape(shape)
@@ -130,6 +137,9 @@ class Bits:
     def signed(self, values: Array) -> list[Any]:
         return signed_integers(values, self.order)
 
+    def integers(self, values: Array) -> NDArray[np.object_]:
+        return np.asarray(values).astype(object)
+
     def add(self, a: Array, b: Array) -> Array:
         return np.asarray(a ^ b)
 
@@ -146,6 +156,9 @@ class Bits:
 
     def total(self, a: Array, axis: int) -> Array:
         return np.asarray(np.bitwise_xor.reduce(a, axis=axis))
+
+    def is_zero(self, a: Array) -> NDArray[np.bool_]:
+        return np.asarray(a == 0)
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
         words = stream.words(prod(shape)).reshape(shape)
