@@ -2,7 +2,7 @@
 
 It does what a party does in a joint computation of a window, with the code that does it there: keys between the
 parties, messages sealed for their receiver, records signed, the records that count and the history
-(`streams.joint_run`). Around it is as little as possible: one consumer and one producer, in place of a runner.
+(`streams.joint.run`). Around it is as little as possible: one consumer and one producer, in place of a runner.
 
 Prints a JSON list, one entry for each run: its operation, scheme, begin, end (seconds of this machine's clock that
 never goes back), rounds, bytes written, and what was opened.
@@ -25,8 +25,8 @@ from mpc_ops.joint.replicated import Replicated
 from mpc_ops.rounds import Array, Interactive
 from mpc_ops.sessions import Party
 from protocol import rounds
-from streams.joint_keys import PartyKeys, RunPlace
-from streams.joint_run import JointRun
+from streams.joint.keys import PartyKeys, RunPlace
+from streams.joint.run import JointRun
 from tests.trial import HOUR, START, Trial, make_trial
 
 SIDES: dict[str, type[Replicated]] = {"unchecked": Replicated, "checked": Checked}

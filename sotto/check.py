@@ -26,9 +26,9 @@ from sotto import probes
 from sotto.probes import SkippedError
 from sotto.roles import Role, kind_of, read_role
 from sotto.terminal import answer, error_text
-from streams.joint_plan import plans_of
-from streams.joint_size import check_records
-from streams.netlists import load_netlists
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import plans_of
+from streams.joint.size import check_records
 
 if TYPE_CHECKING:
     from ingest.config import GatewayFile

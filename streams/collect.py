@@ -25,7 +25,7 @@ from streams.agreement import Rules
 from streams.collector import Collector, Published
 from streams.conduct import Conduct
 from streams.findings import Findings
-from streams.joint_plan import Plan
+from streams.joint.plan import Plan
 from streams.log_clock import LogClock
 from streams.metrics import CollectorMetrics
 from streams.recent import MOST_NAMED, Ended, Recent, attendance, latest

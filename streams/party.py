@@ -15,8 +15,8 @@ from protocol.topics import Topics
 from runtime.fold import Flow, Start
 from streams.agreement import Rules
 from streams.findings import Findings
-from streams.joint_keys import PartyKeys
-from streams.joint_plan import Plan
+from streams.joint.keys import PartyKeys
+from streams.joint.plan import Plan
 from streams.leaf import Leaf
 from streams.leaf_map import Glass, LeafMap
 from streams.metrics import PartyMetrics

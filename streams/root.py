@@ -23,7 +23,7 @@ from protocol.task import Task
 from streams.agreement import MANIFESTS, SHARES, Agreed, Ballot, Terminal
 from streams.assembly import Assembly
 from streams.due import DueWindows
-from streams.joint_desk import JointDesk
+from streams.joint.desk import JointDesk
 from streams.policy import Totals, agreement_of, judge, totals
 from streams.waiting import waiting
 

@@ -26,10 +26,10 @@ from runtime.fold import Fold, Moment, Output, Record, Start
 from streams.agreement import Terminal
 from streams.conduct import Conduct
 from streams.findings import Findings
-from streams.joint_desk import JointDesk
-from streams.joint_keys import PartyKeys
-from streams.joint_plan import Plan
-from streams.joint_run import Stopped
+from streams.joint.desk import JointDesk
+from streams.joint.keys import PartyKeys
+from streams.joint.plan import Plan
+from streams.joint.run import Stopped
 from streams.log_clock import LogClock
 from streams.metrics import PartyMetrics
 from streams.recent import MOST_NAMED, Ended, Recent

@@ -22,10 +22,10 @@ from mpc_ops.joint.jobs import numbers
 from mpc_ops.joint.replicated import reveal
 from protocol.joint import LinearSolveSpec
 from runtime.keyfiles import read_card, read_key
-from streams.joint_plan import Plan, plans_of
-from streams.joint_run import window_program
-from streams.netlists import load_netlists
-from tests.streams.rounds_log import RoundsLog
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import Plan, plans_of
+from streams.joint.run import window_program
+from tests.streams.joint.rounds_log import RoundsLog
 from tests.trial import Trial, make_trial
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "joint-computation.md"

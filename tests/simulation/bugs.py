@@ -15,7 +15,7 @@ from ingest.gateway import Gateway
 from protocol.control import Manifest
 from streams.agreement import Agreement, Ballot
 from streams.collector import Collector
-from streams.joint_keys import RunPlace
+from streams.joint.keys import RunPlace
 from streams.root import Root, _Open
 from tests.simulation.device import Device
 from tests.simulation.factory import OpenKeys

@@ -18,9 +18,9 @@ from protocol.errors import WireError
 from protocol.keys import KeyFile
 from protocol.topics import Topics
 from streams.collector import Collector
-from streams.joint_desk import JointDesk
-from streams.joint_keys import PartyKeys, RunPlace
-from streams.joint_plan import plans_of
+from streams.joint.desk import JointDesk
+from streams.joint.keys import PartyKeys, RunPlace
+from streams.joint.plan import plans_of
 from streams.leaf import Leaf
 from streams.root import Root
 from tests.simulation.setting import Setting

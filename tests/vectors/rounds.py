@@ -17,8 +17,8 @@ from protocol.control import GiveUp
 from protocol.errors import WireError
 from protocol.hpke import SUITES
 from protocol.rounds import Keys, Messages, RoundsRecord, Stop
-from streams.joint_keys import PairKeys, PartyKeys, RunPlace, contribution_info
-from streams.joint_run import JointRun
+from streams.joint.keys import PairKeys, PartyKeys, RunPlace, contribution_info
+from streams.joint.run import JointRun
 from tests.mpc_ops.joint.common import stream
 from tests.trial import HOUR, START, Trial, make_trial
 from tests.vectors.good import Vectors

@@ -11,7 +11,7 @@ from mpc_ops.rings import Z64
 from protocol import rounds
 from protocol.errors import WireError
 from protocol.rounds import Keys, Messages, Stop
-from streams.joint_run import JointRun
+from streams.joint.run import JointRun
 from tests.trial import make_trial
 from tests.vectors.playing import HERE
 from tests.vectors.rounds import KnownKeys, place_of, product

@@ -20,7 +20,7 @@ from protocol.share import SharePayload
 from protocol.topics import Topics, partition_of_window
 from runtime.fold import Flow, Fold, Map, Moment, Output, Place, Record, Start
 from streams.collect import CollectorRole
-from streams.joint_plan import plans_of
+from streams.joint.plan import plans_of
 from streams.party import PartyRole
 from streams.root_fold import RootFold
 from tests.trial import Trial

@@ -20,10 +20,10 @@ from mpc_ops.joint.jobs import Job
 from protocol.rounds import Keys, RoundsRecord
 from protocol.share import JointShare
 from streams.agreement import Agreed
-from streams.joint_keys import PartyKeys, RunPlace
-from streams.joint_plan import Plan
-from streams.joint_reveal import pack
-from streams.joint_run import JobEnd, JointRun, Stopped, window_program
+from streams.joint.keys import PartyKeys, RunPlace
+from streams.joint.plan import Plan
+from streams.joint.reveal import pack
+from streams.joint.run import JobEnd, JointRun, Stopped, window_program
 from streams.policy import Totals
 
 MOST_HEARD: Final = 64 << 20

@@ -7,10 +7,10 @@ from mpc_ops.joint.linear import System
 from mpc_ops.joint.quotients import LARGEST
 from protocol.control import AggregateShare, Close
 from protocol.rounds import Keys, Messages
-from streams.joint_desk import MOST_KEYS, JointDesk
-from streams.joint_reveal import plausible
-from tests.streams.rounds_log import DIGEST, keys_of
-from tests.streams.test_joint_reveal import PLANS, TRIAL
+from streams.joint.desk import MOST_KEYS, JointDesk
+from streams.joint.reveal import plausible
+from tests.streams.joint.rounds_log import DIGEST, keys_of
+from tests.streams.joint.test_reveal import PLANS, TRIAL
 from tests.streams.test_root import DEADLINE, MINUTE, NAMES, Feed
 from tests.trial import HOUR, START
 

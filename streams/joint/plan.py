@@ -33,8 +33,8 @@ from protocol.joint import (
 )
 from protocol.roster import LARGEST_RESULT, Roster
 from protocol.task import Task
-from streams.joint_make import maker, place_of
-from streams.joint_policy import Verdict, verdict
+from streams.joint.make import maker, place_of
+from streams.joint.policy import Verdict, verdict
 from streams.policy import Totals, due_cells
 
 _PARTIES: Final = 3

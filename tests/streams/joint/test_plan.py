@@ -23,8 +23,8 @@ from mpc_ops.sessions import run
 from protocol.aggregate import JointValue
 from protocol.errors import ConfigError, WireError
 from streams.assembly import CellSums
-from streams.joint_plan import Plan, plans_of
-from streams.netlists import load_netlists
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import Plan, plans_of
 from streams.policy import Totals, totals
 from tests.trial import Trial, make_trial
 
