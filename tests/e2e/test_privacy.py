@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from mpc_ops.schemes import scheme
 from mpc_ops.sharing import expand
 from protocol.batch import BatchCore, decode_record
-from protocol.body import Body, open_body, segment_info
+from protocol.body import Body, CellTable, open_body, segment_info
 from protocol.contribution import BatchSums, ContributionBox
 from protocol.control import AggregateShare, decode
 from protocol.errors import WireError
@@ -25,6 +25,7 @@ from protocol.share import share_info
 from protocol.task import Task
 from protocol.topics import Topics
 from runtime.files import load
+from tests.chance import shows
 from tests.e2e.running import assert_all_exact, plain_cells, run_demo, sotto
 from tests.servers.run import Kafka, Mosquitto
 
@@ -131,11 +132,14 @@ def test_a_party_finds_no_reading_with_its_own_keys(party: str, ran: Ran) -> Non
     assert len(words) >= 2 * 2209 * 2
     singles = words[: 2 * 2209]
     assert len(set(singles)) == len(singles)
-    # The largest reading has 8 bits of steps, 10 for temperatures: a uniform word is below 2^40 once in 2^24.
-    assert min(words) > 2**40
+    # No reading or sum of a batch has more than 12 bits. A uniform word is that near to 0 (temperatures are negative
+    # too) once in 2^39, and there are some 10,000 of them.
+    assert min(words) > 2**24
+    assert max(words) < 2**64 - 2**24
     for bit in range(64):
         ones = sum(word >> bit & 1 for word in singles)
-        assert abs(ones - len(singles) / 2) < 6 * (len(singles) / 4) ** 0.5
+        # Seven standard deviations: one fair bit in 4 * 10^11 is farther off. Bits of readings would be off by 66.
+        assert abs(ones - len(singles) / 2) < 7 * (len(singles) / 4) ** 0.5
 
 
 def _payloads(ran: Ran) -> list[str]:
@@ -171,9 +175,9 @@ def test_gateways_log_and_keep_no_reading(ran: Ran) -> None:
     spools = [path for path in (ran.directory / "state").rglob("*") if path.is_file()]
     assert spools
     for path in spools:
-        data = path.read_bytes()
-        assert not any(station.encode() in data for station in stations), path.name
-        assert b"PM2.5" not in data
+        data = path.read_bytes().strip(b"\0")  # a spool keeps room for bad days: megabytes of zeros
+        assert not any(shows(station.encode(), data) for station in stations), path.name
+        assert not shows(b"PM2.5", data)
         assert not any(payload.encode() in data for payload in _payloads(ran))
 
 
@@ -184,6 +188,19 @@ def test_no_party_has_a_data_directory(ran: Ran) -> None:
     assert not any((ran.directory / "state" / party).exists() for party in PARTIES)
 
 
+def _rows(table: CellTable) -> Iterator[bytes]:
+    """Yield each cell of a table with its number of rows, as a record has them: at least 11 bytes here."""
+    for number, cell in enumerate(table.cells):
+        yield CellTable(cells=(cell,), rows=table.rows[number : number + 1]).encoded[2:]
+
+
+def _in_json(ran: Ran) -> list[bytes]:
+    """Return what names a cell in JSON, as the released aggregates have it: at least 12 bytes each."""
+    labels = [f'"{key}":"{value}"' for key, values in ran.roster.labels.items() for value in values]
+    measures = [f'"measure":"{name}"' for name in ran.task.measures]
+    return [text.encode() for text in (*labels, *measures)]
+
+
 def test_kafkas_operator_finds_neither_shares_nor_counts_nor_labels(ran: Ran) -> None:
     """All topics before the release, without a key: no share, no sum, no table of rows, no label value, no station."""
     secrets: set[bytes] = set()
@@ -191,6 +208,7 @@ def test_kafkas_operator_finds_neither_shares_nor_counts_nor_labels(ran: Ran) ->
         secrets.update(word.to_bytes(8, "little") for word in _words(ran, party))
         for body in _bodies(ran, party):
             secrets.add(body.table.encoded)
+            secrets.update(_rows(body.table))
             for component in body.components.values():
                 secrets.add(component.blind)
                 if component.seed is not None:
@@ -202,8 +220,12 @@ def test_kafkas_operator_finds_neither_shares_nor_counts_nor_labels(ran: Ran) ->
     windows = {everything[place : place + 8] for place in range(len(everything) - 7)}
     assert not secrets & windows
     assert not any(len(secret) > 8 and secret in everything for secret in secrets)
+    released = b"".join(ran.records[ran.topics.aggregates])
+    for spelled in _in_json(ran):
+        assert spelled in released  # it is spelled so
+        assert spelled not in everything
     for text in (*ran.roster.labels["area"], "no2", "pm25", "temperature", "Dongsi", "ug/m3"):
-        assert text.encode() not in everything
+        assert not shows(text.encode(), everything)
 
 
 def _info(ran: Ran, share: AggregateShare) -> bytes:
