@@ -1,9 +1,8 @@
-"""Inputs for many cases, and what must come out of them, in Python integers and fractions."""
+"""Inputs for many cases, and what must come out of them, in Python integers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -163,17 +162,15 @@ def systems(size: int, largest: int) -> Any:
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
         random = np.random.default_rng(size)
-        matrices: list[Any] = []
+        matrices = np.zeros((0, size, size), dtype=object)
         while len(matrices) < cases:
-            matrix = random.integers(-largest, largest + 1, (size, size))
-            matrix = np.where(random.integers(0, 5, (size, size)) == 0, largest * np.sign(matrix), matrix).astype(
-                object
-            )
-            if determinant(matrix):
-                matrices.append(matrix)
+            drawn = random.integers(-largest, largest + 1, (cases, size, size))
+            extreme = random.integers(0, 5, drawn.shape) == 0
+            drawn = np.where(extreme, largest * np.sign(drawn), drawn).astype(object)
+            matrices = np.concatenate([matrices, drawn[determinant(drawn) != 0]])
         right = random.integers(-largest, largest + 1, (cases, size)).astype(object)
         right[::7] = 0
-        return [ring.element(np.array(matrices)), ring.element(right)]
+        return [ring.element(matrices[:cases]), ring.element(right)]
 
     return inputs
 
@@ -193,30 +190,29 @@ def fits(*, rows: int, largest: int, dependent: bool) -> Any:
     return inputs
 
 
-def determinant(matrix: Any) -> int:
-    """By cofactors: for small matrices of integers."""
-    if len(matrix) == 1:
-        return int(matrix[0, 0])
-    minors = (np.delete(matrix[1:], column, axis=1) for column in range(len(matrix)))
-    return sum((-1) ** k * int(matrix[0, k]) * determinant(minor) for k, minor in enumerate(minors) if matrix[0, k])
+def determinant(matrices: Any) -> Any:
+    """Of each matrix (..., d, d), by cofactors: for small ones, of Python integers."""
+    if matrices.shape[-1] == 1:
+        return matrices[..., 0, 0]
+    columns = range(matrices.shape[-1])
+    minors = (np.delete(matrices[..., 1:, :], column, axis=-1) for column in columns)
+    return sum((-1) ** k * matrices[..., 0, k] * determinant(minor) for k, minor in enumerate(minors))
 
 
-def rational(matrix: Any, right: Any) -> list[Fraction]:
-    """The solution by Gauss and Jordan, over the rationals."""
-    rows = [[Fraction(int(v)) for v in row] + [Fraction(int(b))] for row, b in zip(matrix, right, strict=True)]
-    for column in range(len(rows)):
-        pivot = next(row for row in range(column, len(rows)) if rows[row][column])
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        rows[column] = [value / rows[column][column] for value in rows[column]]
-        for row in range(len(rows)):
-            if row != column:
-                rows[row] = [a - rows[row][column] * b for a, b in zip(rows[row], rows[column], strict=True)]
-    return [row[-1] for row in rows]
+def solutions(matrices: Any, rights: Any, scale: int) -> Any:
+    """floor(scale x + 1/2) for regular systems (n, d, d) and (n, d) of Python integers.
 
-
-def rounded(values: list[Fraction], scale: int) -> list[int]:
-    """floor(scale x + 1/2)."""
-    return [int((value * scale + Fraction(1, 2)).__floor__()) for value in values]
+    By Gauss and Jordan without fractions (Bareiss, 1968): what is divided goes in without rest, and at the end the
+    diagonal is the determinant, up to its sign.
+    """
+    work, every, before = np.concatenate([matrices, rights[..., None]], axis=-1), np.arange(len(matrices)), 1
+    for k in range(matrices.shape[-1]):
+        usable = k + np.argmax(work[:, k:, k] != 0, axis=1)
+        work[every, k], work[every, usable] = work[every, usable], work[every, k]
+        pivot, row = work[:, k, k, None, None], work[:, k].copy()
+        work = (pivot * work - work[:, :, k, None] * row[:, None]) // before
+        work[:, k], before = row, pivot
+    return nearest(scale * work[..., -1], before[..., 0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Operation:
     """`program` ends with opened values, for `inputs(ring, cases)` those of `expected(ring, *inputs)`, up to `errors`.
 
     `expected` gets and gives arrays of Python integers. `schemes`: on how many cases each is tried. `refused`: those
-    that must say that they do not offer it.
+    that must say that they do not offer it. `chunk`: the first axis of inputs and result counts cases, and so many of
+    them are run at a time, for the sake of memory.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Operation:
     refused: tuple[Any, ...] = ()
     result: Ring | None = None
     errors: tuple[int, ...] = (0,)
+    chunk: int | None = None
 
 
 def opened(program: Callable[..., Interactive[Array]], ring: Ring | None = None) -> Callable[..., Interactive[Array]]:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from mpc_ops.joint import comparing, gates, ordering, quotients, rounding
-from mpc_ops.joint.checked import Checked
 from mpc_ops.joint.linear import System, least_squares, normal_equations, solve
 from mpc_ops.joint.netlist import evaluate, parse
 from mpc_ops.rings import BITS, F61, F127, F521, F1279, Z64, Bits, Ring
-from mpc_ops.rounds import Array, Interactive, together
+from mpc_ops.rounds import Array, Interactive
 from tests.mpc_ops.joint import cases
 from tests.mpc_ops.joint.cases import several, signed
 from tests.mpc_ops.joint.common import Checked3, Replicated3
@@ -238,69 +237,45 @@ FIXED_POINT = [
 ]
 
 
-def _side_by_side(
-    one: Callable[..., Interactive[Array]],
-) -> Callable[..., Interactive[Array]]:
-    """Every system by itself, all in the same rounds; each with checks and an opening of its own."""
-
-    def single(side: Any, *shares: Array) -> Interactive[Array]:
-        own = Checked(side.party, side.ring) if isinstance(side, Checked) else side
-        share = yield from one(own, *shares)
-        result = yield from own.open(share)
-        return result
-
-    def whole(side: Any, matrices: Array, rights: Array) -> Interactive[Array]:
-        systems = [single(side, matrices[:, k], rights[:, k]) for k in range(matrices.shape[1])]
-        results = yield from together(*systems)
-        return np.stack(results)
-
-    return whole
-
-
-def _solving(size: int, largest: int, plain: int, sure: int) -> Operation:
+def _solving(size: int, largest: int, count: int, sure: int) -> Operation:
     system = System(size=size, matrix=largest, right=largest, scale=1000)
-
-    def expected(ring: Ring, matrices: Any, rights: Any) -> Any:
-        pairs = zip(signed(matrices, ring.order), signed(rights, ring.order), strict=True)
-        return np.array([cases.rounded(cases.rational(a, b), 1000) for a, b in pairs], dtype=object)
-
     return Operation(
         name="linear system",
-        program=_side_by_side(lambda side, a, b: solve(side, a, b, system)),
+        program=opened(lambda side, a, b: solve(side, a, b, system)),
         inputs=cases.systems(size, largest),
-        expected=expected,
-        schemes={Replicated3(system.field): plain, Checked3(system.field): sure},
+        expected=lambda ring, a, b: cases.solutions(signed(a, ring.order), signed(b, ring.order), 1000),
+        schemes={Replicated3(system.field): count, Checked3(system.field): sure},
         refused=NO_FIELD,
+        chunk=2000,
     )
 
 
-def _fitting(name: str, ridge: int, plain: int, sure: int) -> Operation:
+def _fitting(name: str, ridge: int, count: int, sure: int) -> Operation:
     """Four rows of two columns; with a ridge the second column is twice the first every other time."""
     system = normal_equations(rows=4, columns=2, matrix=100, right=100, scale=1000, ridge=ridge)
 
     def expected(ring: Ring, rows: Any, rights: Any) -> Any:
-        identity = ridge * np.eye(2, dtype=int)
-        pairs = zip(signed(rows, ring.order), signed(rights, ring.order), strict=True)
-        return np.array(
-            [cases.rounded(cases.rational(x.T @ x + identity, x.T @ y), 1000) for x, y in pairs], dtype=object
-        )
+        x, y = signed(rows, ring.order), signed(rights, ring.order)
+        turned = np.swapaxes(x, -1, -2)
+        return cases.solutions(turned @ x + ridge * np.eye(2, dtype=int), (turned @ y[..., None])[..., 0], 1000)
 
     return Operation(
         name=name,
-        program=_side_by_side(lambda side, x, y: least_squares(side, x, y, system, ridge=ridge)),
+        program=opened(lambda side, x, y: least_squares(side, x, y, system, ridge=ridge)),
         inputs=cases.fits(rows=4, largest=100, dependent=ridge > 0),
         expected=expected,
-        schemes={Replicated3(system.field): plain, Checked3(system.field): sure},
+        schemes={Replicated3(system.field): count, Checked3(system.field): sure},
         refused=NO_FIELD,
+        chunk=2000,
     )
 
 
 SYSTEMS = [
-    _solving(2, 1000, 80, 10),
-    _solving(3, (1 << 20) - 1, 30, 6),
-    _solving(4, 100, 10, 4),
-    _fitting("least squares", 0, 30, 5),
-    _fitting("ridge regression", 3, 30, 5),
+    _solving(2, 1000, 800, 100),
+    _solving(3, (1 << 20) - 1, 300, 60),
+    _solving(4, 100, 100, 40),
+    _fitting("least squares", 0, 300, 50),
+    _fitting("ridge regression", 3, 300, 50),
 ]
 
 OPERATIONS = [*LINEAR, *PRODUCTS, *LOGIC, *COMPARISONS, *FIXED_POINT, *SYSTEMS]
