@@ -121,14 +121,13 @@ def _masking(
 ) -> tuple[Interactive[tuple[Array, Array, Array]], Interactive[Array]]:
     """Two protocols side by side: (M opened, R b, S), and shares of 1 / det R."""
     ring, stack, d = large(side), matrix.shape[1:-2], matrix.shape[-1]
-    shape, nothing = (2, *stack, d, d), np.zeros((), dtype=ring.dtype)
-    lower, upper = (side.random(shape) for _ in range(2))  # of R and of S
+    drawn = side.random((2, *stack, d, d))  # of R and of S: L below the diagonal, U from it on
     below, above = np.tri(d, k=-1, dtype=bool), np.tri(d, k=-1, dtype=bool).T
-    unit = ring.element(np.eye(d, dtype=int))
-    lower = plus(side, np.where(below, lower, nothing), np.broadcast_to(unit, shape))
-    diagonal = upper[:, 0][..., range(d), range(d)]
-    upper_r = np.where(~below, upper[:, 0], nothing)
-    upper_s = plus(side, np.where(above, upper[:, 1], nothing), np.broadcast_to(unit, shape[1:]))
+    unit = side.public(np.broadcast_to(ring.element(np.eye(d, dtype=int)), drawn.shape[1:]))
+    lower = np.where(below, drawn, unit)
+    upper_r = np.where(below, np.zeros((), dtype=ring.dtype), drawn[:, 0])
+    upper_s = np.where(above, drawn[:, 1], unit[:, 1])
+    diagonal = drawn[:, 0][..., range(d), range(d)]
 
     def masked() -> Interactive[tuple[Array, Array, Array]]:
         product = yield from side.matmul(lower, np.stack([upper_r, upper_s], axis=1))
