@@ -27,7 +27,7 @@ from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.shamir import Shamir
 from mpc_ops.randomness import HASH_SIZE, Randomness, Stream, trial_keys
 from mpc_ops.rings import BITS, F61, F127, F521, Z64, Bits, Ring
-from mpc_ops.rounds import Array, Interactive, Item, Received, Round, Sent, together
+from mpc_ops.rounds import Array, Interactive, Item, Received, Round, Sent
 from mpc_ops.sessions import HEADER_SIZE, Party, Session, run
 from tests.mpc_ops.joint.common import AdditiveDealt, Replicated3, Shamir5, stream
 from tests.mpc_ops.joint.counting import LIMIT, distance, words_of
@@ -222,24 +222,18 @@ SYSTEMS = 32
 
 
 def _solved(side: Any, matrices: Array, rights: Array) -> Interactive[Array]:
-    """Many systems, each by itself."""
-
-    def one(matrix: Array, right: Array) -> Interactive[Array]:
-        share = yield from solve(side, matrix, right, SYSTEM)
-        values = yield from side.open(share)
-        return values
-
-    results = yield from together(*(one(matrices[:, k], rights[:, k]) for k in range(SYSTEMS)))
-    return np.stack(results)
+    share = yield from solve(side, matrices, rights, SYSTEM)
+    values = yield from side.open(share)
+    return values
 
 
 def _systems(draws: Stream, output: Array) -> Iterator[Array]:
-    """A product of random numbers, a random matrix, and then a quotient's openings, for each system."""
+    """A product of random numbers, a random matrix, and then a quotient's openings."""
     for shape in ((1,), (2, 2)):
-        yield from (F521.draw(draws, shape) for _ in output)
-    yield from (np.ones(1, dtype=np.uint64) for _ in output)
-    yield from (step for steps in zip(*(_shortened(draws, 1, 2) for _ in output), strict=True) for step in steps)
-    yield from output
+        yield F521.draw(draws, (len(output), *shape))
+    yield np.ones(1, dtype=np.uint64)
+    yield from _shortened(draws, *output.shape)
+    yield output
 
 
 CASES = {
