@@ -24,6 +24,7 @@ from protocol.topics import Topics
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.demo.ports import free_port
 from tests.ingest import folder
 from tests.ingest.made import FILE, HOUR, MINUTE, START, at
 from tests.servers import run
@@ -89,7 +90,7 @@ class Running:
 
     def __init__(self, name: str, mosquitto: run.Mosquitto, kafka: run.Kafka, path: Path) -> None:
         self.trial = make_trial(name=name)
-        self.kafka, self.path, self.port = kafka, path / "gateway.toml", run.free_port()
+        self.kafka, self.path, self.port = kafka, path / "gateway.toml", free_port()
         folder.write(self.trial, path)
         text = FILE.replace("mqtt://127.0.0.1:1883", mosquitto.url).replace("127.0.0.1:9092", kafka.bootstrap)
         text = text.replace("[mqtt]", f'state_dir = "state"\n[mqtt]\nclient_id = "sotto-{name}"')

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sotto.demo.ports import free_port
 from tests.servers import install, run, toxiproxy
 
 
@@ -121,7 +122,7 @@ def test_whoever_reaches_kafka_through_a_proxy_never_goes_around_it(tmp_path: Pa
     from kafka import KafkaAdminClient  # noqa: PLC0415  (the fixtures work without it)
     from kafka.errors import KafkaError  # noqa: PLC0415
 
-    port = run.free_port()
+    port = free_port()
     server = run.Kafka(tmp_path / "kafka", advertised={"GATEWAYS": port})
     proxies = toxiproxy.Toxiproxy(tmp_path / "toxiproxy")
     proxy = proxies.add("gateways", port=port, upstream=server.inner["GATEWAYS"])

@@ -24,8 +24,9 @@ from protocol.topics import Topics, partition_of_window
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.demo.ports import free_port
 from sotto.report import report
-from tests.servers.run import Influx, Kafka, free_port
+from tests.servers.run import Influx, Kafka
 from tests.sinks.made import TASK, aggregate, record
 from tests.trial import HOUR, START
 

@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from runtime.serving import Health, serve
 from sotto.cli import main
+from sotto.demo.ports import free_port
 from sotto.init import Trial, write_trial
 from sotto.report import in_words, report
 from sotto.terminal import manner
-from tests.servers.run import free_port
 from tests.trial import HOUR, START, make_trial
 
 MINUTE = 60_000
