@@ -117,7 +117,9 @@ class _Report:
         if one["outcome"] != "done":
             return f"suppressed: {reason_of(one['reason']).sentence}{fault}"
         said = "done"
-        if one["points"] is not None:
+        if self._task.joint and self._document["role"] == "party":
+            said += ": joint results are seen by the collector alone" + ("; of the sums" if self._has_sums() else "")
+        if one["points"] is not None and (self._has_sums() or self._document["role"] == "collector"):
             said += f": {_count(one['points'], 'point')}, {one['suppressed']} suppressed"
             if named := [_cell(cell, self._task) for cell in one["suppressed_cells"]]:
                 said += f" ({_some(named, total=one['suppressed'])})"
@@ -133,7 +135,13 @@ class _Report:
             said.append(f"{one['name']} {words[one['state']]}")
         enough = self._document.get("enough_parties")
         suffice = f" ({_NUMBERS.get(enough, enough)} suffice)" if enough and enough < len(said) else ""
+        if suffice and self._task.joint:
+            sums = f"{_NUMBERS.get(enough, enough)} suffice for sums, " if self._has_sums() else ""
+            suffice = f" ({sums}joint results need all)"
         return f"parties: {', '.join(said)}{suffice}"
+
+    def _has_sums(self) -> bool:
+        return any(measure.statistics for measure in self._task.measures.values())
 
     def _partitions(self) -> str:
         partitions = sorted({number for numbers in self._document["partitions"].values() for number in numbers})

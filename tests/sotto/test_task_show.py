@@ -31,18 +31,20 @@ def test_the_task_in_plain_words_says_what_is_computed() -> None:
     jobs = list(ENTRIES.values())
     words = in_words(make_trial(labels=["area"], measures=hidden, limits={"max_rows": 1000}, joint=jobs).task)
     for sentence in (
-        ": no sums, if 3 organisations",
+        ": no sum comes out.",
+        "from the sums of each window, if 3 organisations have a reading in what it reads:",
+        "which sees them and who took part.",
         "  high: for each area, whether the sum of no2 is above 1200.5 ug/m3",
         "  worst: the area at these places in the order of the sums of no2: max, median, -2",
-        "  cost: the sum of no2 x price",
+        "  cost: the sum of no2 x the sum of price, added up over each area: one number",
         "  wear: for each area, 0 + 1.5 x + 2 x^2, where x is the sum of wind",
-        "  mix: the solution x of (no2, so2) x = price",
-        "  fit: the x for which (no2, so2) x is closest to price",
-        "  cipher: for each area, what the circuit aes_128.txt makes of the sums of no2, so2",
+        "  mix: the solution x of (no2, so2) x = price, rounded to 0.001",
+        "  fit: the x for which (no2, so2) x is closest to price, rounded to 0.01",
+        "  cipher: for each area, what the circuit aes_128.txt makes of the sums of no2, so2 (SHA-256 a1a1",
         "outside: refused; its sums are shown to nobody",
     ):
         assert sentence in words
     one = {**MEASURES, "so2": hidden["so2"]}
-    assert ": the mean of no2, price, wind for each area" in in_words(
+    assert ": the mean of no2, price, wind for each area, if 3 organisations have a reading in it." in in_words(
         make_trial(labels=["area"], measures=one, limits={"max_rows": 1000}, joint=jobs).task
     )
