@@ -24,6 +24,7 @@ from runtime.fold import Flow, Fold, Moment, Output, Record, Start
 from streams.agreement import Rules
 from streams.collector import Collector, Published
 from streams.conduct import Conduct
+from streams.due import check_begun
 from streams.findings import Findings
 from streams.joint.plan import Plan
 from streams.log_clock import LogClock
@@ -63,7 +64,9 @@ class CollectorFold(Fold):
         found = None
         try:
             found = decode(record.value, task=self._role.task, roster=self._role.roster)
+            check_begun(found.window, record.timestamp)
         except WireError as error:
+            found = None
             self._role.reject(error.reason, self._partition)
         if found is not None and not isinstance(found, Outcome):
             self.recent.hear(self._role.task.party_names[found.party], record.timestamp)

@@ -96,6 +96,12 @@ class PartyMetrics:
         self.joint = Counter(
             "sotto_party_joint_jobs", "Joint computations of windows, by outcome", ["job", "outcome"], registry=registry
         )
+        self.joint_dropped = Counter(
+            "sotto_party_joint_dropped_records",
+            "Records of joint computation for which there was no room, by their party",
+            ["by"],
+            registry=registry,
+        )
         self.closes = Counter("sotto_party_closes", "Ends of waiting, by cause", ["cause"], registry=registry)
         self.aggregate_shares = Counter("sotto_party_aggregate_shares", "Aggregate shares written", registry=registry)
         self.duplicate_identity = Counter(

@@ -25,6 +25,7 @@ from protocol.units import iso
 from runtime.fold import Fold, Moment, Output, Record, Start
 from streams.agreement import Terminal
 from streams.conduct import Conduct
+from streams.due import check_begun
 from streams.findings import Findings
 from streams.joint.desk import JointDesk
 from streams.joint.keys import PartyKeys
@@ -33,7 +34,8 @@ from streams.joint.run import Stopped
 from streams.log_clock import LogClock
 from streams.metrics import PartyMetrics
 from streams.recent import MOST_NAMED, Ended, Recent
-from streams.root import Root, Written
+from streams.root import Root
+from streams.speech import Written
 
 _log = structlog.get_logger("sotto.party")
 
@@ -88,6 +90,7 @@ class RootFold(Fold):
                 task_hash=seat.task.hash,
                 roster_hash=seat.roster.hash,
                 told=self._tell_joint,
+                no_room=self._tell_no_room,
             )
         self._seat = seat
         self._partition = partition
@@ -151,10 +154,7 @@ class RootFold(Fold):
     def committable(self) -> Mapping[str, int]:
         """What the root needs no more."""
         names = {"contributions": self._contributions, "control": self._control, "rounds": self._rounds}
-        places = self.root.committable()
-        if not self._seat.plans:
-            places.pop("rounds", None)
-        return {names[name]: offset for name, offset in places.items()}
+        return {names[name]: offset for name, offset in self.root.committable().items()}
 
     def _take_contribution(self, record: Record, now: int) -> list[Written]:
         window, found = 0, None
@@ -173,7 +173,9 @@ class RootFold(Fold):
         found = None
         try:
             found = decode(record.value, task=self._seat.task, roster=self._seat.roster)
+            check_begun(found.window, record.timestamp)
         except WireError as error:
+            found = None
             self._reject("control", error.reason)
         new = record.offset >= self._old
         if found is not None and not isinstance(found, Outcome):
@@ -193,7 +195,9 @@ class RootFold(Fold):
         found = None
         try:
             found = decode_rounds(record.value, task=self._seat.task, roster=self._seat.roster)
+            check_begun(found.window, record.timestamp)
         except WireError as error:
+            found = None
             self._reject("rounds", error.reason)
         return self.root.rounds(found, record.value, offset=record.offset, at=record.timestamp, now=now)
 
@@ -292,6 +296,13 @@ class RootFold(Fold):
         if stopped is not None:
             suspects = [self._seat.task.party_names[party] for party in stopped.suspects]
             _log.error("joint_stopped", window=self._at(window), reason=stopped.reason, suspects=suspects)
+
+    def _tell_no_room(self, record: RoundsRecord) -> None:
+        party = self._seat.task.party_names[record.party]
+        self._metrics.joint_dropped.labels(party).inc()
+        _log.warning(
+            "joint_record_dropped", party=party, window=self._at(record.window), meaning="It says more than a run has."
+        )
 
     def _states(self, manifest: Manifest, now: int) -> dict[str, str]:
         """Gateway -> silent or incomplete, for those that the manifest goes without."""

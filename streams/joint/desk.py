@@ -63,19 +63,32 @@ class _Run:
 
 
 Told = Callable[[int, Sequence[JointShare], Stopped | None], None]
+NoRoom = Callable[[RoundsRecord], None]
 
 
 class JointDesk:
-    """`plans`: the task's jobs, in order; `told` is called once for each window, with how its jobs ended here."""
+    """`plans`: the task's jobs, in order.
+
+    `told` is called once for each window, with how its jobs ended here; `no_room` with each record that is dropped
+    because its party has said more than may wait.
+    """
 
     def __init__(
-        self, *, plans: Sequence[Plan], keys: PartyKeys, task_hash: bytes, roster_hash: bytes, told: Told
+        self,
+        *,
+        plans: Sequence[Plan],
+        keys: PartyKeys,
+        task_hash: bytes,
+        roster_hash: bytes,
+        told: Told,
+        no_room: NoRoom,
     ) -> None:
         self._plans = tuple(plans)
         self._keys = keys
         self._task_hash = task_hash
         self._roster_hash = roster_hash
         self._told = told
+        self._no_room = no_room
         self._heard: dict[int, _Heard] = {}
         self._runs: dict[int, _Run] = {}
         self._ended: dict[int, tuple[JointShare, ...]] = {}
@@ -93,6 +106,7 @@ class JointDesk:
             return False  # round 0 opens behind the keys of all three: a record in front of one's own never counts
         heard.by[record.party] += len(raw)
         if heard.by[record.party] > (MOST_HEARD if begun else MOST_KEYS):
+            self._no_room(record)
             return False
         heard.records.append((record, raw))
         return True

@@ -55,6 +55,7 @@ LISTED = {
         "closes_total",
         "aggregate_shares_total",
         "joint_jobs_total",
+        "joint_dropped_records_total",
         "duplicate_identity_total",
         "contradictions_total",
     },

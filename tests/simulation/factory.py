@@ -259,7 +259,12 @@ def root_of(cls: type[Root], setting: Setting, *, party: int, partition: int, se
             key=trial.keys[trial.task.party_names[party]], cards=list(_cards(setting).values()), party=party
         )
         starts["joint"] = JointDesk(
-            plans=plans, keys=keys, task_hash=trial.task.hash, roster_hash=trial.roster.hash, told=lambda *_: None
+            plans=plans,
+            keys=keys,
+            task_hash=trial.task.hash,
+            roster_hash=trial.roster.hash,
+            told=lambda *_: None,
+            no_room=lambda _: None,
         )
     return cls(
         task=trial.task,
