@@ -22,8 +22,7 @@ import numpy as np
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.elimination import eliminated, rank
 from mpc_ops.joint.planes import large
-from mpc_ops.joint.quotients import field_for, nearest
-from mpc_ops.joint.quotients import rounds as quotient_rounds
+from mpc_ops.joint.quotients import Quotients, nearest
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.rings import PrimeField
 from mpc_ops.rounds import Array, Interactive, together
@@ -60,21 +59,27 @@ class System:
         return (isqrt(self.size**self.size) + 1).bit_length() + self.size * self.matrix.bit_length()
 
     @property
+    def quotients(self) -> Quotients:
+        """The ranges of determinants and numerators (Cramer's rule)."""
+        bits = self.determinant_bits
+        return Quotients(numerator=bits + self.right.bit_length(), denominator=bits, scale=self.scale)
+
+    @property
     def field(self) -> PrimeField:
         """The smallest field in which neither determinants nor scaled numerators wrap."""
-        numerator = self.determinant_bits + self.right.bit_length() + self.scale.bit_length()
-        return field_for(self.determinant_bits, numerator)
+        return self.quotients.field
 
     @property
     def rounds(self) -> int:
         """How many rounds `solve` takes, without the opening of its result."""
-        return max(4, self.size.bit_length() + 1) + 2 + quotient_rounds(self.field, self.determinant_bits)
+        return max(4, self.size.bit_length() + 1) + 2 + self.quotients.rounds(self.size)
 
 
 def solve(side: Replicated, matrix: Array, right: Array, system: System) -> Interactive[Array]:
     """floor(scale x + 1/2) for shares A (2, ..., d, d) and b (2, ..., d) over `system.field`: a share (2, ..., d).
 
-    A whole stack of systems shares its rounds: `system.rounds`, 59 for d = 16 with 20 bits.
+    A whole stack of systems shares its rounds: `system.rounds`, 58 for d = 16 with 20 bits, and only for the range test
+    of hundreds of them some more.
     Raises SingularError where any is singular, for the first that is; QuotientError (an |x| scale of 2^50 or more); at
     all parties alike. All learn of every system of the stack whether it is singular, and its rank. Entries outside
     the declared ranges are the caller's to exclude, by `mpc_ops.joint.ranges`: masks are too short for what they give.
@@ -91,9 +96,8 @@ def solve(side: Replicated, matrix: Array, right: Array, system: System) -> Inte
     size = ring.mul(inverse_det, det)
     repeated = np.repeat(size[..., None], d, axis=-1)
     numerators = yield from side.multiply(solution[..., 0], repeated)
-    scaled = ring.mul(numerators, ring.element(system.scale))
     held = side.held
-    result = yield from nearest(side, scaled.reshape(held, -1, d), size.reshape(held, -1), system.determinant_bits)
+    result = yield from nearest(side, numerators.reshape(held, -1, d), size.reshape(held, -1), system.quotients)
     return result.reshape(right.shape)
 
 

@@ -37,28 +37,22 @@ class Lanes:
 
     def pack(self, bits: Array) -> Array:
         """(..., count) of single bits to (..., words)."""
-        padded = np.zeros((*bits.shape[:-1], self.words * 64), dtype=np.uint64)
-        padded[..., : self.count] = bits
-        weights = np.arange(64, dtype=np.uint64)
-        packed: Array = np.bitwise_or.reduce(padded.reshape(*bits.shape[:-1], self.words, 64) << weights, axis=-1)
-        return packed
+        octets = np.zeros((*bits.shape[:-1], 8 * self.words), dtype=np.uint8)
+        packed = np.packbits(bits.astype(np.uint8), axis=-1, bitorder="little")
+        octets[..., : packed.shape[-1]] = packed
+        return octets.view("<u8").astype(np.uint64, copy=False)
 
     def unpack(self, words: Array) -> Array:
         """(..., words) to (..., count) of single bits."""
-        bits = (words[..., None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
-        return bits.reshape(*words.shape[:-1], self.words * 64)[..., : self.count]
+        octets = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
+        return np.unpackbits(octets, axis=-1, count=self.count, bitorder="little").astype(np.uint64)
 
 
 def component_planes(side: Replicated, x: Array, field: PrimeField) -> list[Array]:
     """The three components of a share (2, count), each as Boolean planes. Rounds: 0."""
-    lanes, size = Lanes(x.shape[1]), -(-field.bits // 8)
-    held = []
-    for component in x:
-        data = b"".join(int(value).to_bytes(size, "little") for value in component)
-        octets = np.frombuffer(data, dtype=np.uint8).reshape(x.shape[1], size)
-        bits = np.unpackbits(octets, axis=1, bitorder="little")[:, : field.bits]
-        held.append(lanes.pack(bits.T))
-    planes = np.stack(held)
+    lanes = Lanes(x.shape[1])
+    bits = np.unpackbits(field.octets(x), axis=-1, count=field.bits, bitorder="little")
+    planes = lanes.pack(np.swapaxes(bits, 1, 2))
     return [side.over(Bits(lanes.width)).component(planes, j) for j in range(PARTIES)]
 
 

@@ -1,108 +1,143 @@
 """Quotients of shared integers, rounded to the nearest whole number, exactly, over a large field F_P.
 
-q = floor(N / D + 1/2) for every N of a list and one D != 0, and nothing but q: D's size and sign stay secret too.
+q = floor(s N / D + 1/2) for every N of a list and one D != 0, and nothing but q: D's size and sign stay secret too.
 
-    first: is |N| <= (2^50 - 1) |D| for all N (at the limit itself: either)? This bit is opened, the rest left if not
-    bits of D, its sign and highest bit; v = 2^(K - bits of D), so that |D| v lies in [2^(K-1), 2^K)
-    d = 64 leading bits of |D| v;  w = 1 / d by a linear guess and two steps that quadruple its digits,
-        w (1 + e)(1 + e^2) with e = 1 - d w                       errors 2^-4, 2^-16, 2^-64
-    q0 = N v sign(D) w, which is within 3 of q
-    q  = q0 - 4 + the number of j in -3..3 for which 2 N >= (2 (q0 + j) - 1) D: all comparisons at once
+    bits of 2 D + 1: D's sign, and v = 2^(K - i) for its highest place i, so that 2^(K-1) <= |D| v <= 2^K
+    is |s N| <= (2^50 - 1) |D| for all N (at the limit itself: either) and D != 0? This bit is opened, the rest left if
+        not
+    d = 60 leading bits of |D| v, w = 1 / d by `mpc_ops.joint.inverses`
+    q0 = s N v sign(D) w, which after its truncation is q - 1, q, q + 1, q + 2 or q + 3
+    q = q0 + 1 - the number of i in -1..2 for which q < q0 - i, which is the sign of 2 (s N - q0 D) + (2 i + 1) D
 
 Truncations on the way are statistical and off by a few units (`mpc_ops.joint.rounding.shorten`); the last step makes
-the result exact all the same. The test of the range comes first because N v is only masked as far as |N / D| allows.
+the result exact all the same. The test of the range comes first because s N v is only masked as far as |s N / D|
+allows. Where N and D have room in a smaller field than s N v, they live there and are moved by masked openings.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isqrt
 
 import numpy as np
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.gates import all_along, from_bit, negation
-from mpc_ops.joint.planes import Lanes, absolute, large, leading, negative, to_field, to_planes
+from mpc_ops.joint.inverses import DIGITS, LONGEST, PLACES, inverse
+from mpc_ops.joint.planes import Lanes, large, leading, negative, to_field, to_planes
 from mpc_ops.joint.replicated import Replicated
-from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, shorten
-from mpc_ops.rings import F521, F1279, Bits, PrimeField
+from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, moved, shorten
+from mpc_ops.rings import F127, F521, F1279, Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive, together
 
 QUOTIENT_BITS = 50
 LARGEST = (1 << QUOTIENT_BITS) - 1
 
-_T = 64
-_NEAR = np.arange(-3, 4)
-_LONGEST = _T + 4 + 3 * (2 * _T + 4) + 2
-"""Bits of the longest number that is truncated on the way to 1 / d."""
+_ROOM = STATISTICAL_BITS + 3
+_GUARD = 10
+"""Bits of s N v that are kept below the point of s N / D."""
+_TOO_HIGH = np.arange(-1, 3)
+"""How much a guess is too high, but for the last, 3."""
 
 
 class QuotientError(ValueError):
     """A quotient of 2^50 or more, or a denominator 0: that there is one is all that was revealed."""
 
 
-def field_for(denominator_bits: int, numerator_bits: int) -> PrimeField:
-    """The smallest field for |D| < 2^denominator_bits and |N| < 2^numerator_bits. Raises ValueError for too many."""
-    hidden = max(denominator_bits, _T + 1) + QUOTIENT_BITS
-    need = max(hidden + STATISTICAL_BITS + 3, _LONGEST + STATISTICAL_BITS + 3, numerator_bits + 3)
-    for field in (F521, F1279):
-        if need < field.bits:
-            return field
-    raise ValueError(f"numbers of {numerator_bits} and {denominator_bits} bits need more than {F1279.bits}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotients:
+    """The ranges of s N / D: |N| < 2^numerator and |D| < 2^denominator, in bits; s = `scale`.
 
-
-def rounds(field: PrimeField, denominator_bits: int) -> int:
-    """How many rounds `nearest` takes."""
-    sign = 2 + (field.bits - 1).bit_length()
-    return 2 * sign + (max(denominator_bits, _T + 1) - 1).bit_length() + 2 + 2 + 1 + 8 + 2 + 1 + 2
-
-
-DIVISION = field_for(64, 128)
-DIVISION_ROUNDS = 10 + rounds(DIVISION, 64)
-
-
-def nearest(side: Replicated, numerators: Array, denominators: Array, bits: int) -> Interactive[Array]:
-    """floor(N / D + 1/2) for shares (2, g, n) and (2, g), 0 < |D| < 2^bits, over the field of `field_for`: (2, g, n).
-
-    Rounds: 51 for 352 bits (`rounds`). Raises QuotientError where one is above 2^50 - 1 or a D is 0, at all parties
-    alike.
+    Raises ValueError for a scale below 1, and where even 1279 bits are too few.
     """
-    ring = large(side)
-    bits = max(bits, _T + 1)
-    (scale, sign), fits = yield from together(
-        _normaliser(side, denominators, bits), _in_range(side, numerators, denominators)
-    )
+
+    numerator: int
+    denominator: int
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise ValueError("a scale is at least 1")
+        _ = self.wide
+
+    @property
+    def normal(self) -> int:
+        """K, the bits of |D| v."""
+        return max(self.denominator, DIGITS)
+
+    @property
+    def field(self) -> PrimeField:
+        """The smallest field that N, D and q can live in."""
+        tested = max(self.denominator + QUOTIENT_BITS, self.numerator + (self.scale - 1).bit_length()) + 2
+        moving = max(self.normal + 1, self.numerator) + _ROOM
+        return _smallest(tested, min(moving, self._widest))
+
+    @property
+    def wide(self) -> PrimeField:
+        """The smallest field for what is computed on the way to a guess: `field`, or a larger one."""
+        return _smallest(self._widest, self.field.bits - 1)
+
+    @property
+    def _widest(self) -> int:
+        return max(self.normal + QUOTIENT_BITS, LONGEST) + _ROOM
+
+    def rounds(self, count: int) -> int:
+        """How many rounds `nearest` takes for so many quotients: only for some hundred it depends on how many."""
+        signs = 2 * (2 + (self.field.bits - 1).bit_length())
+        normal, in_range = max(2, self.denominator.bit_length()) + 4, (2 * count - 1).bit_length() + 1
+        return signs + max(normal, in_range) + 13
+
+
+def _smallest(*needs: int) -> PrimeField:
+    """Of more bits than any of these. Raises ValueError where there is none."""
+    for smallest in (F127, F521, F1279):
+        if max(needs) < smallest.bits:
+            return smallest
+    raise ValueError(f"these quotients need more than {F1279.bits} bits")
+
+
+WORDS = Quotients(numerator=64, denominator=64)
+DIVISION = WORDS.field
+LARGEST_SCALE = 1 << (DIVISION.bits - 3 - WORDS.numerator)
+
+
+def nearest(side: Replicated, numerators: Array, denominators: Array, ranges: Quotients) -> Interactive[Array]:
+    """floor(s N / D + 1/2) for shares (2, g, n) and (2, g) over `ranges.field`: (2, g, n).
+
+    Rounds: `ranges.rounds`. Raises QuotientError where one is above 2^50 - 1 or a D is 0, at all parties alike;
+    ValueError for shares over another field.
+    """
+    ring, wide = ranges.field, side.over(ranges.wide)
+    if side.ring != ring:
+        raise ValueError(f"these quotients are computed over {ring.name}")
+    scaled = ring.mul(numerators, ring.element(ranges.scale))
+    odd = plus(side, ring.add(denominators, denominators), _all(ring, 1, denominators.shape[1:]))
+    planes, limits = yield from together(to_planes(side, odd), _limits(side, scaled, denominators))
+    sign = Lanes(denominators.shape[1]).unpack(planes[:, -1])[..., None]
+    normal, fits = yield from together(_normal(side, denominators, planes, ranges), _equal(side, limits, sign))
     if not fits:
         raise QuotientError(f"a quotient is not below 2^{QUOTIENT_BITS}, or a denominator is 0")
-    signed_scale = yield from side.multiply(scale, sign)
-    # N v sign(D) and |D| v, then N sign(D) and |D|
-    both = np.concatenate([numerators, denominators[..., None]], axis=-1)
-    count = both.shape[-1]
-    factors = np.repeat(np.stack([signed_scale, sign], axis=-1), count, axis=-1)
-    products = yield from side.multiply(np.concatenate([both, both], axis=-1), factors)
-    exact, size = products[..., count:-1], products[..., -1]
-    short = yield from shorten(side, products[..., :count], bits - _T, bits + QUOTIENT_BITS)
-    inverse = yield from _reciprocal(side, short[..., -1])
-    guess = yield from side.multiply(short[..., :-1], np.repeat(inverse[..., None], count - 1, axis=-1))
-    guess = yield from shorten(side, guess, 2 * _T, QUOTIENT_BITS + 2 * _T + 2)
-    # 2 (N - q0 D) - (2 j - 1) D is negative just for the j that are too large
-    rest = yield from side.multiply(guess, np.repeat(size[..., None], count - 1, axis=-1))
-    rest = ring.sub(exact, rest)
-    steps = ring.mul(size[..., None, None], ring.element(1 - 2 * _NEAR))
-    tests = ring.add(ring.add(rest, rest)[..., None], steps)
-    below = yield from negative(side, tests.reshape(2, -1))
-    too_large = yield from from_bit(side, below, ring)
-    result = ring.sub(guess, ring.total(too_large.reshape(tests.shape), -1))
-    return plus(side, result, np.broadcast_to(ring.element(int(_NEAR[-1])), result.shape[1:]))
+    d, factor, whole = yield from together(
+        shorten(side, normal.size, ranges.normal - DIGITS, ranges.normal, wide.ring),
+        moved(side, normal.factor, ranges.normal + 1, wide.ring),
+        moved(side, numerators, ranges.numerator, wide.ring),
+    )
+    guess = yield from _guess(wide, whole, factor, d, ranges)
+    result = yield from _corrected(side, scaled, denominators, guess, normal)
+    return result
 
 
 def divide(side: Replicated, numerators: Array, denominators: Array, *, scale: int = 1) -> Interactive[Array]:
     """floor(scale N / D + 1/2) for signed shares (2, n) over Z/2^64: a share (2, n) over `DIVISION`.
 
-    Rounds: `DIVISION_ROUNDS`. Raises QuotientError as `nearest`, ValueError for a scale outside 1..2^64.
+    Rounds: 52 for up to 512 of them. Raises QuotientError as `nearest`, ValueError for a scale outside
+    1..`LARGEST_SCALE`.
     """
-    if not 1 <= scale <= 1 << 64:
-        raise ValueError("a scale lies between 1 and 2^64")
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise ValueError(f"a scale lies between 1 and {LARGEST_SCALE}")
+    ranges = Quotients(numerator=WORDS.numerator, denominator=WORDS.denominator, scale=scale)
     lifted = yield from lift(side, np.stack([numerators, denominators], axis=1), DIVISION)
-    scaled = DIVISION.mul(lifted[:, 0], DIVISION.element(scale))
-    result = yield from nearest(side.over(DIVISION), scaled[..., None], lifted[:, 1], 64)
+    result = yield from nearest(side.over(DIVISION), lifted[:, 0, :, None], lifted[:, 1], ranges)
     return result[..., 0]
 
 
@@ -113,52 +148,118 @@ def reciprocal(side: Replicated, denominators: Array, *, scale: int) -> Interact
     return result
 
 
-def _in_range(side: Replicated, numerators: Array, denominators: Array) -> Interactive[bool]:
-    """Whether |N| <= (2^50 - 1) |D| and D != 0, for all.
-
-    (2^50 - 1) D - N and + N then have the sign of D, and -D has not.
+def _limits(side: Replicated, numerators: Array, denominators: Array) -> Interactive[Array]:
+    """Single bits (2, g, 2 n): whether (2^50 - 1) D - N and + N are 0 or less. All are as the sign of D says, where |N|
+    is in range. Where D = 0 that sign is +: then one of each two is not.
     """
     ring, divisors = large(side), denominators[..., None]
-    limit = ring.mul(divisors, ring.element(LARGEST))
-    minus = ring.sub(side.zero(divisors.shape[1:]), divisors)
-    tests = np.concatenate([ring.sub(limit, numerators), ring.add(limit, numerators), minus, divisors], axis=-1)
-    signs = yield from negative(side, tests.reshape(2, -1))
-    signs = signs.reshape(tests.shape)
-    differ = signs[..., :-1] ^ signs[..., -1:]
-    right = np.concatenate([negation(side, differ[..., :-1], 1), differ[..., -1:]], axis=-1)
+    limit = plus(side, ring.mul(divisors, ring.element(LARGEST)), _all(ring, -1, divisors.shape[1:]))
+    tests = np.concatenate([ring.sub(limit, numerators), ring.add(limit, numerators)], axis=-1)
+    bits = yield from negative(side, tests.reshape(2, -1))
+    return bits.reshape(tests.shape)
+
+
+def _equal(side: Replicated, bits: Array, sign: Array) -> Interactive[bool]:
+    """Whether all bits (2, g, n) are as those (2, g, 1): opened."""
+    right = negation(side, bits ^ sign, 1)
     every = yield from all_along(side, right.reshape(2, -1), 1)
     opened = yield from side.over(Bits(1)).open(every[:, None])
     return bool(opened[0])
 
 
-def _normaliser(side: Replicated, x: Array, bits: int) -> Interactive[tuple[Array, Array]]:
-    """v = 2^(bits - length of x), and the sign of x as 1 or -1: shares (2, g)."""
-    ring, count = large(side), x.shape[1]
-    planes = yield from to_planes(side, x)
-    sign, magnitude = absolute(planes)
-    highest = yield from leading(side, magnitude[:, :bits], Lanes(count).width)
-    digits = yield from to_field(side, np.concatenate([highest, sign], axis=1), count)
-    weights = ring.element([[1 << (bits - 1 - place)] for place in range(bits)])
-    scale = ring.total(ring.mul(digits[:, :-1], weights), 1)
-    return scale, plus(side, ring.mul(digits[:, -1], ring.element(-2)), ring.element([1] * count))
-
-
-def _reciprocal(side: Replicated, d: Array) -> Interactive[Array]:
-    """2^128 / d for a share (2,) of d in [2^63, 2^64], to 60 digits. Rounds: 8.
-
-    The guess 45/16 - 30/16 d is within 1/16 of 1 / d relative to it, for d in [1/2, 1].
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Normal:
+    """What takes denominators to 2^(K-1)..2^K: shares (2, g) of |D| v, of v sign(D), and of 1 where D < 0, also as bits
+    (2, g, 1).
     """
-    ring, count = large(side), d.shape[1]
-    w = plus(side, ring.mul(d, ring.element(-30)), ring.element([45 << _T] * count))
-    places = _T + 4  # after the point, in w
-    for _ in range(2):
-        both = _T + places
-        one = ring.element([1 << both] * count)
-        product = yield from side.multiply(d, w)
-        e = plus(side, ring.sub(side.zero((count,)), product), one)
-        next_two = yield from side.multiply(np.stack([e, w], axis=1), np.stack([e, plus(side, e, one)], axis=1))
-        first = plus(side, next_two[:, 0], ring.element([1 << (2 * both)] * count))
-        product = yield from side.multiply(first, next_two[:, 1])
-        w = yield from shorten(side, product, places + 3 * both - _T, places + 3 * both + 2)
-        places = _T
-    return w
+
+    size: Array = field(repr=False)
+    factor: Array = field(repr=False)
+    below: Array = field(repr=False)
+    sign: Array = field(repr=False)
+
+
+def _normal(side: Replicated, denominators: Array, planes: Array, ranges: Quotients) -> Interactive[_Normal]:
+    """From the planes of 2 D + 1. Those of -x are the planes of x, each inverted: so with the sign XORed they are of
+    2 D + 1 or -2 D - 1, which is odd, and |D| is 2^i or less and 2^(i-1) or more for their highest place i; or 0, as i.
+
+    2^(K - i) is the product of two numbers, for the two digits of i to the base of about its square root. A digit is
+    a list of planes of which one is 1; all but the first are converted. Rounds: 4 and log2 of the denominators' bits.
+    """
+    ring, count, places = large(side), denominators.shape[1], ranges.denominator + 1
+    lanes = Lanes(count)
+    sign = planes[:, -1:]
+    highest, below = yield from together(
+        leading(side, (planes ^ sign)[:, :places], lanes.width), to_field(side, sign, count)
+    )
+    signed = plus(side, ring.mul(below[:, 0], ring.element(-2)), _all(ring, 1, (count,)))
+    base = isqrt(places - 1) + 1
+    padded = np.zeros((2, base * base, lanes.words), dtype=np.uint64)
+    padded[:, :places] = highest
+    square = padded.reshape(2, base, base, lanes.words)
+    digits = np.concatenate([np.bitwise_xor.reduce(square, axis=axis)[:, 1:] for axis in (1, 2)], axis=1)
+    shares = yield from to_field(side, digits, count)
+    low = _power(side, shares[:, : base - 1], [ranges.normal - place for place in range(base)])
+    high = _power(side, shares[:, base - 1 :], [-base * place for place in range(base)])
+    products = yield from side.multiply(np.stack([low, denominators], axis=1), np.stack([high, signed], axis=1))
+    factor = products[:, :1].repeat(2, axis=1)
+    products = yield from side.multiply(factor, np.stack([products[:, 1], signed], axis=1))
+    return _Normal(
+        size=products[:, 0], factor=products[:, 1], below=below[:, 0], sign=lanes.unpack(sign[:, 0])[..., None]
+    )
+
+
+def _power(side: Replicated, digits: Array, exponents: list[int]) -> Array:
+    """2 to that exponent whose digit (2, base - 1, g) is 1, or to the first one if none is: a share (2, g)."""
+    ring = large(side)
+    first, *others = (pow(2, exponent, ring.order) for exponent in exponents)
+    weighed = ring.mul(digits, ring.element([[other - first] for other in others]))
+    return plus(side, ring.total(weighed, 1), _all(ring, first, digits.shape[2:]))
+
+
+def _guess(side: Replicated, numerators: Array, factor: Array, d: Array, ranges: Quotients) -> Interactive[Array]:
+    """s N v sign(D) / d, rounded, or up to 1 less or 3 more: a share (2, g, n) over `ranges.field`. Rounds: 9."""
+    ring, shape = large(side), numerators.shape[1:]
+
+    def normal() -> Interactive[Array]:
+        product = yield from side.multiply(numerators, np.broadcast_to(factor[..., None], numerators.shape))
+        scaled = ring.mul(product, ring.element(ranges.scale))
+        bits = ranges.normal + QUOTIENT_BITS
+        result = yield from shorten(side, scaled, ranges.normal - _GUARD, bits)
+        return result
+
+    w, short = yield from together(inverse(side, d), normal())
+    product = yield from side.multiply(short, np.broadcast_to(w[..., None], short.shape))
+    # what all these steps are off by is less than 1/32
+    places = _GUARD + PLACES
+    half = plus(side, product, _all(ring, (1 << (places - 1)) + (1 << (places - 5)), shape))
+    result = yield from shorten(side, half, places, QUOTIENT_BITS + places + 2, ranges.field)
+    return result
+
+
+def _corrected(
+    side: Replicated, numerators: Array, denominators: Array, guess: Array, normal: _Normal
+) -> Interactive[Array]:
+    """From a guess that is up to 1 too low or 3 too high to the quotient. Rounds: 3 and those of `negative`.
+
+    z = 2 (N - q0 D) + (2 i + 1) D has not the sign of D just where q < q0 - i. To tell so also where z is 0, it is made
+    1 less where D is below 0.
+    """
+    ring = large(side)
+    divisors = denominators[..., None]
+    product = yield from side.multiply(guess, np.broadcast_to(divisors, guess.shape))
+    rest = ring.sub(numerators, product)
+    rest = ring.sub(ring.add(rest, rest), normal.below[..., None])
+    steps = ring.mul(divisors, ring.element(2 * _TOO_HIGH + 1))
+    tests = ring.add(rest[..., None], steps[..., None, :])
+    bits = yield from negative(side, tests.reshape(2, -1))
+    bits = bits.reshape(tests.shape) ^ normal.sign[..., None]
+    # only the first of them are 1: so the binary digits of their number are sums of them
+    digits = np.stack([np.bitwise_xor.reduce(bits, axis=-1), bits[..., 1] ^ bits[..., 3], bits[..., 3]], axis=-1)
+    shares = yield from from_bit(side, digits, ring)
+    number = ring.total(ring.mul(shares, ring.element([1, 2, 4])), -1)
+    return plus(side, ring.sub(guess, number), _all(ring, 1, guess.shape[1:]))
+
+
+def _all(ring: PrimeField, value: int, shape: tuple[int, ...]) -> Array:
+    return np.broadcast_to(ring.element(value), shape)

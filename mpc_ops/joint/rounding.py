@@ -75,20 +75,38 @@ def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interac
         return x
     shares = yield from from_bit(side, side.over(Bits(1)).random((*shape, shift)), ring)
     low = ring.total(ring.mul(shares, ring.element([1 << place for place in range(shift)])), -1)
-    result = yield from _opened_high(side, x, low, shift, bits)
+    high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
+    masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
+    result = yield from _unmasked(side, masked, high, shift=shift, bits=bits, into=ring)
     return result
 
 
-def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Array]:
-    """x / 2^shift over a large field, between one below its floor and two above. Rounds: 1.
+def shorten(side: Replicated, x: Array, shift: int, bits: int, into: PrimeField | None = None) -> Interactive[Array]:
+    """x / 2^shift over a large field, between one below its floor and two above: over `into`, if given. Rounds: 1.
 
     x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
     alone is longer than x by 40 bits. Raises ValueError where the field is too small.
     """
+    ring = into or large(side)
+    result = yield from _shifted(side, x, shift, bits, ring)
+    return plus(side.over(ring), result, np.broadcast_to(ring.element(-1), x.shape[1:]))
+
+
+def moved(side: Replicated, x: Array, bits: int, into: PrimeField) -> Interactive[Array]:
+    """x from one large field into another, as `shorten` by 0 places, but exact. Rounds: 1, 0 into the same field."""
+    if into == side.ring:
+        return x
+    result = yield from _shifted(side, x, 0, bits, into)
+    return result
+
+
+def _shifted(side: Replicated, x: Array, shift: int, bits: int, into: PrimeField) -> Interactive[Array]:
+    """floor(x / 2^shift) and up to 3 more: each component of a mask is shifted by itself. Rounds: 1."""
     ring = _field(side, bits)
-    low = _bounded(side, x.shape[1:], shift)
-    result = yield from _opened_high(side, x, low, shift, bits)
-    return plus(side, result, np.broadcast_to(ring.element(-1), x.shape[1:]))
+    mask = _bounded(side, x.shape[1:], bits + STATISTICAL_BITS + 1)
+    high = ring.shift_right(mask, shift)
+    result = yield from _unmasked(side, ring.add(x, mask), high, shift=shift, bits=bits, into=into)
+    return result
 
 
 def _field(side: Replicated, bits: int) -> PrimeField:
@@ -99,15 +117,27 @@ def _field(side: Replicated, bits: int) -> PrimeField:
     return ring
 
 
-def _opened_high(side: Replicated, x: Array, low: Array, shift: int, bits: int) -> Interactive[Array]:
-    """floor((x + low) / 2^shift): x is opened under a mask of `low` and of random higher bits. Rounds: 1."""
-    ring, shape = large(side), x.shape[1:]
-    high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
-    offset = np.broadcast_to(ring.element(1 << bits), shape)
-    masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
-    opened = yield from side.open(plus(side, masked, offset))
-    known = ring.sub(ring.shift_right(opened, shift), ring.element(1 << (bits - shift)))
-    return plus(side, ring.sub(side.zero(shape), high), known)
+def _unmasked(
+    side: Replicated, masked: Array, high: Array, *, shift: int, bits: int, into: PrimeField
+) -> Interactive[Array]:
+    """floor(masked / 2^shift) - high, where `masked` is opened. All of it are whole numbers, so it holds in any field
+    that has room for them. Rounds: 1.
+    """
+    ring, shape, over = _field(side, bits), masked.shape[1:], side.over(into)
+    opened = yield from side.open(plus(side, masked, np.broadcast_to(ring.element(1 << bits), shape)))
+    known = into.sub(_same(ring.shift_right(opened, shift), ring, into), into.element(1 << (bits - shift)))
+    return plus(over, into.sub(over.zero(shape), _same(high, ring, into)), known)
+
+
+def _same(values: Array, ring: PrimeField, into: PrimeField) -> Array:
+    """Small whole numbers, as elements of another field."""
+    if into == ring:
+        return values
+    octets = ring.octets(values)
+    width = min(octets.shape[-1], into.size(1))
+    padded = np.zeros((*values.shape, into.size(1)), dtype=np.uint8)
+    padded[..., :width] = octets[..., :width]
+    return into.decode(padded.tobytes(), values.shape)
 
 
 def _bounded(side: Replicated, shape: tuple[int, ...], bits: int) -> Array:

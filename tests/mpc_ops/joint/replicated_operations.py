@@ -199,11 +199,12 @@ def _reciprocal(side: Any, d: Array) -> Interactive[Array]:
 
 def _grouped(side: Any, n: Array, d: Array) -> Interactive[Array]:
     """Each denominator for twenty numerators."""
-    result = yield from quotients.nearest(side, n, d, 64)
+    result = yield from quotients.nearest(side, n, d, RANGES)
     return result
 
 
 QUOTIENT = quotients.LARGEST
+RANGES = quotients.Quotients(numerator=150, denominator=100)
 FIXED_POINT = [
     *_truncation(1, 30_000, 2000, 8000),
     *_truncation(20, 30_000, 1000, 3000),
@@ -222,7 +223,7 @@ FIXED_POINT = [
         program=opened(_grouped),
         inputs=cases.large_quotients(QUOTIENT),
         expected=lambda ring, n, d: cases.nearest(signed(n, ring.order), signed(d, ring.order)[:, None]),
-        schemes={Replicated3(F521): 5000, Checked3(F521): 500},
+        schemes={Replicated3(RANGES.field): 5000, Checked3(RANGES.field): 500},
         refused=NO_FIELD,
     ),
     Operation(

@@ -21,12 +21,13 @@ from mpc_ops import sessions
 from mpc_ops.joint import comparing, gates, ordering, rounding
 from mpc_ops.joint.additive import Additive
 from mpc_ops.joint.decoding import interpolation
+from mpc_ops.joint.inverses import LONGEST, PLACES
 from mpc_ops.joint.linear import System, solve
-from mpc_ops.joint.quotients import nearest
+from mpc_ops.joint.quotients import Quotients, nearest
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.shamir import Shamir
 from mpc_ops.randomness import HASH_SIZE, Randomness, Stream, trial_keys
-from mpc_ops.rings import BITS, F61, F127, F521, Z64, Bits, Ring
+from mpc_ops.rings import BITS, F61, F127, F521, Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive, Item, Received, Round, Sent
 from mpc_ops.sessions import HEADER_SIZE, Party, Session, run
 from tests.mpc_ops.joint.common import AdditiveDealt, Replicated3, Shamir5, stream
@@ -173,7 +174,7 @@ def _masked_in_field(draws: Stream, output: Array) -> Iterator[Array]:
 
 
 def _bounded(draws: Stream, shape: tuple[int, ...], bits: int) -> Any:
-    return (F521.draw(draws, (3, *shape)) & ((1 << bits) - 1)).sum(axis=0)
+    return (F521.integers(F521.draw(draws, (3, *shape))) & ((1 << bits) - 1)).sum(axis=0)
 
 
 def _sorted(side: Any, x: Array) -> Interactive[Array]:
@@ -190,31 +191,43 @@ def _random_order(draws: Stream, output: Array) -> Iterator[Array]:
     yield output
 
 
-def _divided(side: Any, n: Array, d: Array) -> Interactive[Array]:
-    share = yield from nearest(side, n[..., None], d, 64)
-    values = yield from side.open(share[..., 0])
-    return values
+SMALL = Quotients(numerator=64, denominator=64)
+LARGE = Quotients(numerator=150, denominator=100, scale=3)
 
 
-def _quotient(draws: Stream, output: Array) -> Iterator[Array]:
-    """That all are in range, then masked numbers alone, each longer than what it hides by forty bits."""
+def _divided(ranges: Quotients) -> Callable[..., Interactive[Array]]:
+    def program(side: Any, n: Array, d: Array) -> Interactive[Array]:
+        share = yield from nearest(side, n[..., None], d, ranges)
+        values = yield from side.open(share[..., 0])
+        return values
+
+    return program
+
+
+def _quotient(ranges: Quotients) -> Callable[[Stream, Array], Iterator[Array]]:
+    def script(draws: Stream, output: Array) -> Iterator[Array]:
+        yield from _on_the_way(draws, ranges, (len(output), 1))
+        yield output
+
+    return script
+
+
+def _on_the_way(draws: Stream, ranges: Quotients, shape: tuple[int, ...]) -> Iterator[Array]:
+    """What `nearest` opens: that all are in range, then masked numbers alone, longer than what they hide by 40 bits."""
+    bits, field, wide = ranges.normal, ranges.field, ranges.wide
     yield np.ones(1, dtype=np.uint64)
-    yield from _shortened(draws, len(output), 1)
-    yield output
+    yield _noise(draws, field, shape[:1], bits)  # |D| v
+    if wide != field:
+        yield _noise(draws, field, shape[:1], bits + 1)  # v sign(D)
+        yield _noise(draws, field, shape, ranges.numerator)
+    yield _noise(draws, wide, shape, bits + 50)  # s N v sign(D)
+    yield _noise(draws, wide, shape[:1], LONGEST)  # w
+    yield _noise(draws, wide, shape, 50 + 10 + PLACES + 2)  # the guess
 
 
-def _shortened(draws: Stream, groups: int, numerators: int) -> Iterator[Array]:
-    """What `nearest` opens after its first bit, for denominators of 65 bits or fewer."""
-    yield _noise(draws, (groups, numerators + 1), 115, 1)
-    yield _noise(draws, (groups,), 68 + 3 * 132 + 2, 68 + 3 * 132 - 64)
-    yield _noise(draws, (groups,), 64 + 3 * 128 + 2, 64 + 3 * 128 - 64)
-    yield _noise(draws, (groups, numerators), 50 + 128 + 2, 128)
-
-
-def _noise(draws: Stream, shape: tuple[int, ...], bits: int, shift: int) -> Array:
-    """x + 2^bits + low + 2^shift high, in which x is lost."""
-    high = _bounded(draws, shape, bits + 41 - shift) * (1 << shift)
-    return F521.element((1 << bits) + _bounded(draws, shape, shift) + high)
+def _noise(draws: Stream, field: PrimeField, shape: tuple[int, ...], bits: int) -> Array:
+    """x + 2^bits + three numbers of 41 bits more, in which x is lost."""
+    return field.element((1 << bits) + _bounded(draws, shape, bits + 41))
 
 
 SYSTEM = System(size=2, matrix=100, right=300, scale=10)
@@ -230,9 +243,8 @@ def _solved(side: Any, matrices: Array, rights: Array) -> Interactive[Array]:
 def _systems(draws: Stream, output: Array) -> Iterator[Array]:
     """A product of random numbers, a random matrix, and then a quotient's openings."""
     for shape in ((1,), (2, 2)):
-        yield F521.draw(draws, (len(output), *shape))
-    yield np.ones(1, dtype=np.uint64)
-    yield from _shortened(draws, *output.shape)
+        yield SYSTEM.field.draw(draws, (len(output), *shape))
+    yield from _on_the_way(draws, SYSTEM.quotients, output.shape)
     yield output
 
 
@@ -274,17 +286,27 @@ CASES = {
         script=_random_order,
     ),
     "division": Case(
-        scheme=Replicated3(F521),
-        body=_divided,
-        inputs=(F521.element([-7] * 128), F521.element([2] * 128)),
-        output=F521.element([-3] * 128),
-        script=_quotient,
+        scheme=Replicated3(SMALL.field),
+        body=_divided(SMALL),
+        inputs=(SMALL.field.element([-7] * 128), SMALL.field.element([2] * 128)),
+        output=SMALL.field.element([-3] * 128),
+        script=_quotient(SMALL),
+    ),
+    "division of large numbers": Case(
+        scheme=Replicated3(LARGE.field),
+        body=_divided(LARGE),
+        inputs=(LARGE.field.element([-7 << 90] * 128), LARGE.field.element([-2 << 90] * 128)),
+        output=LARGE.field.element([11] * 128),
+        script=_quotient(LARGE),
     ),
     "linear system": Case(
         scheme=Replicated3(SYSTEM.field),
         body=_solved,
-        inputs=(F521.element([[[99, -3], [50, 100]]] * SYSTEMS), F521.element([[93, 250]] * SYSTEMS)),
-        output=F521.element([[10, 20]] * SYSTEMS),
+        inputs=(
+            SYSTEM.field.element([[[99, -3], [50, 100]]] * SYSTEMS),
+            SYSTEM.field.element([[93, 250]] * SYSTEMS),
+        ),
+        output=SYSTEM.field.element([[10, 20]] * SYSTEMS),
         script=_systems,
     ),
 }
