@@ -31,7 +31,7 @@ from tests.servers import run
 from tests.trial import Trial, make_trial
 from tests.vectors.playing import leaf_of
 
-WITHIN = 60.0
+WITHIN = 240.0  # seconds: a busy machine is no failure
 
 
 def wait(condition: Callable[[], bool], what: str, within: float = WITHIN) -> None:
@@ -102,7 +102,7 @@ class Running:
             ensure_topics(client, plan(self.trial.task, topics, partitions=self.trial.roster.partitions))
 
     def page(self, name: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def metric(self, name: str) -> float:
@@ -126,7 +126,7 @@ class Running:
         wait(lambda: self.metric("sotto_gateway_last_sealed") > 0, "sealed")
         wait(lambda: self.metric("sotto_gateway_spool_bytes") == 0, "the spool is empty")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(WITHIN) == 0
 
     def revealed(self) -> tuple[int, int, SealCore]:
         """Play two parties: return the number of readings in the first window, their sum, and the one seal."""

@@ -184,7 +184,7 @@ def test_influxql(influx: Influx, bucket: str) -> None:
         request = urllib.request.Request(  # noqa: S310  loopback
             f"{influx.url}/query?{asked}", headers={"Authorization": f"Token {influx.token}"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=240) as answer:  # noqa: S310
             answers.append(json.load(answer)["results"][0]["series"])
     values, days, outcomes = answers
     assert [row[1] for row in next(one["values"] for one in values if one["tags"]["area"] == "ring")] == [16.5, 10.0]
