@@ -12,10 +12,10 @@ Products over a field, n of them, and matrix products (Freivalds): a random comb
 is tested, multiplied by another random number so that it tells nothing but whether it is 0. A lie passes with
 probability 2 / p. 6 rounds, one element for each product or for each column of a matrix.
 
-ANDs, in words of 64: each word is compared with B words of random ANDs, made afterwards and dealt by an order that
-is drawn when all of them are done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A
-lie passes with probability 2^-40 at most. 4 rounds, 3 B bits for each AND, where B is 2 from 741,000 words on,
-3 from 6,300, 4 from 570.
+ANDs, in words of 64: each word is compared with B words of random ANDs, dealt by an order that is drawn when all ANDs
+are done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A lie passes with probability
+2^-40 at most. The random ones are made in the rounds of the others, so 3 rounds are added, and 3 B bits for each AND,
+where B is 2 from 741,000 words on, 3 from 6,300, 4 from 570.
 
 Over Z/2^64 products are refused: a random combination there misses an error of 2^63 every second time. Lift to a
 field instead (`mpc_ops.joint.rounding.lift`). Challenges are shared random numbers, opened when all that they test
@@ -40,7 +40,7 @@ from mpc_ops.rounds import Array, Interactive, Item, Round, Sent, together
 
 SECURITY_BITS = 40
 FIELD_ROUNDS = 6
-AND_ROUNDS = 4
+AND_ROUNDS = 3
 
 
 class Product(NamedTuple):
@@ -55,12 +55,15 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked(Replicated):
-    """One party's side; `journal` holds the products that are not checked yet, over all rings."""
+    """One party's side; `journal` holds the products that are not checked yet, over all rings, `spare` the random ANDs
+    that wait for them: a, b and c = a AND b, shares (3, 2, n) of words.
+    """
 
     journal: list[Product] = field(default_factory=list, repr=False, compare=False)
+    spare: list[Array] = field(default_factory=list, repr=False, compare=False)
 
     def over(self, ring: Ring) -> Checked:
-        return Checked(self.party, ring, self.journal)
+        return Checked(self.party, ring, self.journal, self.spare)
 
     def unchecked(self, ring: Ring) -> Replicated:
         """The protocols that notice nothing, for the checks themselves."""
@@ -68,7 +71,9 @@ class Checked(Replicated):
 
     def multiply(self, x: Array, y: Array) -> Interactive[Array]:
         _checkable(self.ring)
-        z = yield from self.unchecked(self.ring).multiply(x, y)
+        beside = [self._supply(_words(self.ring, x))] if isinstance(self.ring, Bits) else []
+        z: Array
+        z, *_ = yield from together(self.unchecked(self.ring).multiply(x, y), *beside)
         self.journal.append(Product(self.ring, x, y, z, matrices=False))
         return z
 
@@ -92,10 +97,26 @@ class Checked(Replicated):
         words = yield from plain.open_checked(plain.random((4,)))
         return Stream(hashlib.sha256(b"sotto challenge" + BITS.encode(words)).digest())
 
+    def _supply(self, more: int) -> Interactive[None]:
+        """Make as many random ANDs as the words in the journal, and `more`, lack. Rounds: 1, or 0 where none do.
+
+        Nobody can aim at what they will be compared with: which of them that is, is drawn when all of it is done.
+        """
+        pending = (product for product in self.journal if isinstance(product.ring, Bits))
+        words = more + sum(_words(product.ring, product.x) for product in pending)
+        lacking = needed_for(words) - sum(made.shape[-1] for made in self.spare)
+        if lacking <= 0:
+            return
+        plain = self.unchecked(BITS)
+        a, b = plain.random((lacking,)), plain.random((lacking,))
+        c = yield from plain.multiply(a, b)
+        self.spare.append(np.stack([a, b, c]))
+
     def verify(self) -> Interactive[None]:
         """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS.
 
-        They leave the journal only afterwards: an opening that runs beside this one must not rely on it.
+        They leave the journal only afterwards: an opening that runs beside this one must not rely on it. Then it makes
+        random ANDs of its own, in a round more.
         """
         products = list(self.journal)
         bits = [product for product in products if isinstance(product.ring, Bits)]
@@ -163,6 +184,16 @@ def bucket(words: int) -> int:
     return size
 
 
+def needed_for(words: int) -> int:
+    """How many random words of ANDs it takes to check so many, with those that are opened."""
+    return (words + 1) * bucket(words) if words else 0
+
+
+def _words(ring: Ring, share: Array) -> int:
+    """How many words of 64 bits a share is, `_packed`."""
+    return -(-ring.size(share[0].size) // 8)
+
+
 def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     plain = side.unchecked(BITS)
     x = np.concatenate([_packed(product.ring, product.x) for product in products], axis=1)
@@ -171,10 +202,12 @@ def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     count = x.shape[1]
     if count == 0:
         return
+    yield from side._supply(0)
     size = bucket(count)
     total = (count + 1) * size
-    a, b = plain.random((total,)), plain.random((total,))
-    c = yield from plain.multiply(a, b)
+    made = np.concatenate(side.spare, axis=-1)
+    side.spare[:] = [made[..., total:]]
+    a, b, c = made[..., :total]
     stream = yield from side.challenge()
     order = _permutation(stream, total)
     spare, dealt = order[:size], order[size:]
