@@ -13,17 +13,19 @@ from math import gcd, lcm
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from protocol.canonical import decimal_text
 from protocol.joint_entry import Entry, Grouped, Measures, Number, exact_decimal, fits, largest_sum
 from protocol.measure import Limits, Measure
-from protocol.model import Key
+from protocol.model import AT_PATH, Key
 
 MOST_COLUMNS: Final = 256
 """How many values can be put in order."""
 LONGEST_OUTPUT: Final = 1_328
 """Wires of an output of a circuit: as a number it has at most 400 digits."""
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -255,7 +257,7 @@ class CircuitSpec(Entry):
 
     job: Literal["circuit"]
     file: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: str
     inputs: Annotated[tuple[Wires, ...], Field(strict=False, min_length=1, max_length=1_024)]
 
     @field_validator("file")
@@ -265,6 +267,14 @@ class CircuitSpec(Entry):
             msg = "file is the name of a file in the folder of the task file, like aes_128.txt"
             raise ValueError(msg)
         return file
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_a_hash(cls, sha256: str) -> str:
+        if not _SHA256.fullmatch(sha256):
+            msg = "64 digits of 0-9 and a-f are needed here, as sha256sum prints them of the file"
+            raise ValueError(msg)
+        return sha256
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -287,7 +297,7 @@ JointSpec: TypeAlias = Annotated[
 def check_joint(joint: Sequence[JointSpec], measures: Measures, labels: Sequence[str], limits: Limits) -> None:
     """Refuse (ValueError, naming the entry) jobs that a task with these measures cannot have."""
     seen: set[str] = set()
-    for spec in joint:
+    for number, spec in enumerate(joint):
         try:
             if spec.name in seen or spec.name in measures:
                 msg = "the name is taken by another job or by a measure: sinks could not tell their values apart"
@@ -299,5 +309,5 @@ def check_joint(joint: Sequence[JointSpec], measures: Measures, labels: Sequence
                 raise ValueError(msg)
             spec.check(measures, labels, limits)
         except ValueError as error:
-            msg = f"joint {spec.name}: {error}"
-            raise ValueError(msg) from None
+            what = f"joint {spec.name}: {error}"
+            raise PydanticCustomError(AT_PATH, "{what}", {"what": what, "path": ("joint", number)}) from None

@@ -134,9 +134,10 @@ class _Report:
             words = {"ok": "ok", "silent": silent, "waited_for": f"waited for ({silent})", "not_heard": "not heard yet"}
             said.append(f"{one['name']} {words[one['state']]}")
         enough = self._document.get("enough_parties")
-        suffice = f" ({_NUMBERS.get(enough, enough)} suffice)" if enough and enough < len(said) else ""
-        if suffice and self._task.joint:
-            sums = f"{_NUMBERS.get(enough, enough)} suffice for sums, " if self._has_sums() else ""
+        number = _NUMBERS.get(enough, str(enough)) if enough and enough < len(said) else ""
+        suffice = f" ({number} suffice)" if number else ""
+        if number and self._task.joint:
+            sums = f"{number} suffice for sums, " if self._has_sums() else ""
             suffice = f" ({sums}joint results need all)"
         return f"parties: {', '.join(said)}{suffice}"
 
