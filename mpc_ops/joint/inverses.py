@@ -16,8 +16,6 @@ import numpy as np
 from mpc_ops.joint.base import negated, plus
 from mpc_ops.joint.planes import large
 from mpc_ops.joint.replicated import Replicated
-from mpc_ops.joint.rounding import shorten
-from mpc_ops.rings import PrimeField
 from mpc_ops.rounds import Array, Interactive
 
 DIGITS = 60
@@ -27,32 +25,30 @@ _W = 24  # of the first guess
 _E = DIGITS + _W
 PLACES = _W + 2 * _E
 """Bits of w after its point."""
-LONGEST = 7 * _Y + _FACTOR + 2
-"""Bits of the longest number that is truncated."""
-ROUNDS = 7
+COARSE_BITS = 7 * _Y + _FACTOR + 2
+COARSE_SHIFT = 7 * _Y + _FACTOR - _W
 
 
-def inverse(side: Replicated, d: Array) -> Interactive[Array]:
-    """2^(DIGITS + PLACES) / d for a share (2, ...) of d in [2^59, 2^60] or just beside it. Rounds: 7.
-
-    Within 2^-57 of it, relative to it. The field has more than LONGEST + 43 bits.
+def coarse(side: Replicated, d: Array) -> Interactive[Array]:
+    """A first guess times 2^COARSE_SHIFT, of COARSE_BITS bits, for a share (2, ...) of d in [2^59, 2^60] or just beside
+    it. Rounds: 3.
     """
-    ring, shape = large(side), d.shape[1:]
-    y = plus(side, d, _all(ring, -3 << _Y, shape))
+    ring = large(side)
+    y = plus(side, d, ring.element(-3 << _Y))
     square = yield from side.multiply(y, y)
-    t2 = plus(side, ring.add(square, square), _all(ring, -1 << 2 * _Y, shape))
-    left = np.stack([t2, plus(side, negated(side, y), _all(ring, 3 << _Y, shape))], axis=1)
-    right = np.stack([t2, plus(side, square, _all(ring, 8 << 2 * _Y, shape))], axis=1)
+    t2 = plus(side, ring.add(square, square), ring.element(-1 << 2 * _Y))
+    left = np.stack([t2, plus(side, negated(side, y), ring.element(3 << _Y))], axis=1)
+    right = np.stack([t2, plus(side, square, ring.element(8 << 2 * _Y))], axis=1)
     both = yield from side.multiply(left, right)
-    product = yield from side.multiply(plus(side, both[:, 0], _all(ring, 288 << 4 * _Y, shape)), both[:, 1])
-    product = ring.mul(product, ring.element((128 << _FACTOR) // 665857))
-    w = yield from shorten(side, product, LONGEST - 2 - _W, LONGEST)
+    product = yield from side.multiply(plus(side, both[:, 0], ring.element(288 << 4 * _Y)), both[:, 1])
+    return ring.mul(product, ring.element((128 << _FACTOR) // 665857))
+
+
+def refined(side: Replicated, d: Array, w: Array) -> Interactive[Array]:
+    """2^(DIGITS + PLACES) / d, from the first guess: within 2^-57 of it, relative to it. Rounds: 3."""
+    ring = large(side)
     product = yield from side.multiply(d, w)
-    e = plus(side, negated(side, product), _all(ring, 1 << _E, shape))
-    more = yield from side.multiply(e, plus(side, e, _all(ring, 1 << _E, shape)))
-    result: Array = yield from side.multiply(w, plus(side, more, _all(ring, 1 << 2 * _E, shape)))
+    e = plus(side, negated(side, product), ring.element(1 << _E))
+    more = yield from side.multiply(e, plus(side, e, ring.element(1 << _E)))
+    result: Array = yield from side.multiply(w, plus(side, more, ring.element(1 << 2 * _E)))
     return result
-
-
-def _all(ring: PrimeField, value: int, shape: tuple[int, ...]) -> Array:
-    return np.broadcast_to(ring.element(value), shape)

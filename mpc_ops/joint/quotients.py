@@ -23,10 +23,10 @@ import numpy as np
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.gates import all_along, from_bit, negation
-from mpc_ops.joint.inverses import DIGITS, LONGEST, PLACES, inverse
+from mpc_ops.joint.inverses import COARSE_BITS, COARSE_SHIFT, DIGITS, PLACES, coarse, refined
 from mpc_ops.joint.planes import Lanes, large, leading, negative, to_field, to_planes
 from mpc_ops.joint.replicated import Replicated
-from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, moved, shorten
+from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, shorten, shorten_all
 from mpc_ops.rings import F127, F521, F1279, Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive, together
 
@@ -79,7 +79,7 @@ class Quotients:
 
     @property
     def _widest(self) -> int:
-        return max(self.normal + QUOTIENT_BITS, LONGEST) + _ROOM
+        return max(self.normal + QUOTIENT_BITS, COARSE_BITS) + _ROOM
 
     def rounds(self, count: int) -> int:
         """How many rounds `nearest` takes for so many quotients: only for some hundred it depends on how many."""
@@ -107,22 +107,22 @@ def nearest(side: Replicated, numerators: Array, denominators: Array, ranges: Qu
     Rounds: `ranges.rounds`. Raises QuotientError where one is above 2^50 - 1 or a D is 0, at all parties alike;
     ValueError for shares over another field.
     """
-    ring, wide = ranges.field, side.over(ranges.wide)
+    ring, wide = ranges.field, ranges.wide
     if side.ring != ring:
         raise ValueError(f"these quotients are computed over {ring.name}")
     scaled = ring.mul(numerators, ring.element(ranges.scale))
-    odd = plus(side, ring.add(denominators, denominators), _all(ring, 1, denominators.shape[1:]))
+    odd = plus(side, ring.add(denominators, denominators), ring.element(1))
     planes, limits = yield from together(to_planes(side, odd), _limits(side, scaled, denominators))
     sign = Lanes(denominators.shape[1]).unpack(planes[:, -1])[..., None]
     normal, fits = yield from together(_normal(side, denominators, planes, ranges), _equal(side, limits, sign))
     if not fits:
         raise QuotientError(f"a quotient is not below 2^{QUOTIENT_BITS}, or a denominator is 0")
-    d, factor, whole = yield from together(
-        shorten(side, normal.size, ranges.normal - DIGITS, ranges.normal, wide.ring),
-        moved(side, normal.factor, ranges.normal + 1, wide.ring),
-        moved(side, numerators, ranges.numerator, wide.ring),
-    )
-    guess = yield from _guess(wide, whole, factor, d, ranges)
+    parts = [(normal.size, ranges.normal - DIGITS, ranges.normal)]
+    if wide != ring:
+        parts += [(normal.factor, 0, ranges.normal + 1), (numerators, 0, ranges.numerator)]
+    d, *moved = yield from shorten_all(side, parts, wide)
+    factor, whole = moved or (normal.factor, numerators)
+    guess = yield from _guess(side.over(wide), whole, factor, d, ranges)
     result = yield from _corrected(side, scaled, denominators, guess, normal)
     return result
 
@@ -153,7 +153,7 @@ def _limits(side: Replicated, numerators: Array, denominators: Array) -> Interac
     is in range. Where D = 0 that sign is +: then one of each two is not.
     """
     ring, divisors = large(side), denominators[..., None]
-    limit = plus(side, ring.mul(divisors, ring.element(LARGEST)), _all(ring, -1, divisors.shape[1:]))
+    limit = plus(side, ring.mul(divisors, ring.element(LARGEST)), ring.element(-1))
     tests = np.concatenate([ring.sub(limit, numerators), ring.add(limit, numerators)], axis=-1)
     bits = yield from negative(side, tests.reshape(2, -1))
     return bits.reshape(tests.shape)
@@ -192,7 +192,7 @@ def _normal(side: Replicated, denominators: Array, planes: Array, ranges: Quotie
     highest, below = yield from together(
         leading(side, (planes ^ sign)[:, :places], lanes.width), to_field(side, sign, count)
     )
-    signed = plus(side, ring.mul(below[:, 0], ring.element(-2)), _all(ring, 1, (count,)))
+    signed = plus(side, ring.mul(below[:, 0], ring.element(-2)), ring.element(1))
     base = isqrt(places - 1) + 1
     padded = np.zeros((2, base * base, lanes.words), dtype=np.uint64)
     padded[:, :places] = highest
@@ -214,25 +214,26 @@ def _power(side: Replicated, digits: Array, exponents: list[int]) -> Array:
     ring = large(side)
     first, *others = (pow(2, exponent, ring.order) for exponent in exponents)
     weighed = ring.mul(digits, ring.element([[other - first] for other in others]))
-    return plus(side, ring.total(weighed, 1), _all(ring, first, digits.shape[2:]))
+    return plus(side, ring.total(weighed, 1), ring.element(first))
 
 
 def _guess(side: Replicated, numerators: Array, factor: Array, d: Array, ranges: Quotients) -> Interactive[Array]:
     """s N v sign(D) / d, rounded, or up to 1 less or 3 more: a share (2, g, n) over `ranges.field`. Rounds: 9."""
-    ring, shape = large(side), numerators.shape[1:]
-
-    def normal() -> Interactive[Array]:
-        product = yield from side.multiply(numerators, np.broadcast_to(factor[..., None], numerators.shape))
-        scaled = ring.mul(product, ring.element(ranges.scale))
-        bits = ranges.normal + QUOTIENT_BITS
-        result = yield from shorten(side, scaled, ranges.normal - _GUARD, bits)
-        return result
-
-    w, short = yield from together(inverse(side, d), normal())
+    ring = large(side)
+    w, product = yield from together(
+        coarse(side, d), side.multiply(numerators, np.broadcast_to(factor[..., None], numerators.shape))
+    )
+    whole = ring.mul(product, ring.element(ranges.scale))
+    w, short = yield from shorten_all(
+        side,
+        [(w, COARSE_SHIFT, COARSE_BITS), (whole, ranges.normal - _GUARD, ranges.normal + QUOTIENT_BITS)],
+        ring,
+    )
+    w = yield from refined(side, d, w)
     product = yield from side.multiply(short, np.broadcast_to(w[..., None], short.shape))
     # what all these steps are off by is less than 1/32
     places = _GUARD + PLACES
-    half = plus(side, product, _all(ring, (1 << (places - 1)) + (1 << (places - 5)), shape))
+    half = plus(side, product, ring.element((1 << (places - 1)) + (1 << (places - 5))))
     result = yield from shorten(side, half, places, QUOTIENT_BITS + places + 2, ranges.field)
     return result
 
@@ -258,8 +259,4 @@ def _corrected(
     digits = np.stack([np.bitwise_xor.reduce(bits, axis=-1), bits[..., 1] ^ bits[..., 3], bits[..., 3]], axis=-1)
     shares = yield from from_bit(side, digits, ring)
     number = ring.total(ring.mul(shares, ring.element([1, 2, 4])), -1)
-    return plus(side, ring.sub(guess, number), _all(ring, 1, guess.shape[1:]))
-
-
-def _all(ring: PrimeField, value: int, shape: tuple[int, ...]) -> Array:
-    return np.broadcast_to(ring.element(value), shape)
+    return plus(side, ring.sub(guess, number), ring.element(1))

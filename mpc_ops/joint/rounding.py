@@ -15,6 +15,8 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mpc_ops.joint.base import plus
@@ -77,36 +79,35 @@ def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interac
     low = ring.total(ring.mul(shares, ring.element([1 << place for place in range(shift)])), -1)
     high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
     masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
-    result = yield from _unmasked(side, masked, high, shift=shift, bits=bits, into=ring)
-    return result
+    opened = yield from side.open(_lifted(side, masked, bits))
+    return _unmasked(side, opened, high, shift=shift, bits=bits, into=ring)
 
 
 def shorten(side: Replicated, x: Array, shift: int, bits: int, into: PrimeField | None = None) -> Interactive[Array]:
     """x / 2^shift over a large field, between one below its floor and two above: over `into`, if given. Rounds: 1.
 
     x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
-    alone is longer than x by 40 bits. Raises ValueError where the field is too small.
+    alone is longer than x by 40 bits. By 0 places the result is exact. Raises ValueError where the field is too small.
     """
-    ring = into or large(side)
-    result = yield from _shifted(side, x, shift, bits, ring)
-    return plus(side.over(ring), result, np.broadcast_to(ring.element(-1), x.shape[1:]))
-
-
-def moved(side: Replicated, x: Array, bits: int, into: PrimeField) -> Interactive[Array]:
-    """x from one large field into another, as `shorten` by 0 places, but exact. Rounds: 1, 0 into the same field."""
-    if into == side.ring:
-        return x
-    result = yield from _shifted(side, x, 0, bits, into)
+    (result,) = yield from shorten_all(side, [(x, shift, bits)], into or large(side))
     return result
 
 
-def _shifted(side: Replicated, x: Array, shift: int, bits: int, into: PrimeField) -> Interactive[Array]:
-    """floor(x / 2^shift) and up to 3 more: each component of a mask is shifted by itself. Rounds: 1."""
-    ring = _field(side, bits)
-    mask = _bounded(side, x.shape[1:], bits + STATISTICAL_BITS + 1)
-    high = ring.shift_right(mask, shift)
-    result = yield from _unmasked(side, ring.add(x, mask), high, shift=shift, bits=bits, into=into)
-    return result
+def shorten_all(
+    side: Replicated, parts: Sequence[tuple[Array, int, int]], into: PrimeField
+) -> Interactive[list[Array]]:
+    """`shorten` for several (x, shift, bits), in one opening: so that what is checked before it is checked once."""
+    ring = large(side)
+    masks = [_bounded(side, x.shape[1:], bits + STATISTICAL_BITS + 1) for x, _, bits in parts]
+    hidden = [_lifted(side, ring.add(x, mask), bits) for (x, _, bits), mask in zip(parts, masks, strict=True)]
+    opened = yield from side.open(np.concatenate([share.reshape(2, -1) for share in hidden], axis=1))
+    ends = np.cumsum([share[0].size for share in hidden])[:-1]
+    results = []
+    for (x, shift, bits), mask, known in zip(parts, masks, np.split(opened, ends), strict=True):
+        high = ring.shift_right(mask, shift)
+        whole = _unmasked(side, known.reshape(x.shape[1:]), high, shift=shift, bits=bits, into=into)
+        results.append(plus(side.over(into), whole, into.element(-1)) if shift else whole)
+    return results
 
 
 def _field(side: Replicated, bits: int) -> PrimeField:
@@ -117,16 +118,17 @@ def _field(side: Replicated, bits: int) -> PrimeField:
     return ring
 
 
-def _unmasked(
-    side: Replicated, masked: Array, high: Array, *, shift: int, bits: int, into: PrimeField
-) -> Interactive[Array]:
-    """floor(masked / 2^shift) - high, where `masked` is opened. All of it are whole numbers, so it holds in any field
-    that has room for them. Rounds: 1.
-    """
-    ring, shape, over = _field(side, bits), masked.shape[1:], side.over(into)
-    opened = yield from side.open(plus(side, masked, np.broadcast_to(ring.element(1 << bits), shape)))
+def _lifted(side: Replicated, masked: Array, bits: int) -> Array:
+    """What is opened, for x in [-2^bits, 2^bits) and its mask: no less than 0, and without a wrap."""
+    ring = _field(side, bits)
+    return plus(side, masked, ring.element(1 << bits))
+
+
+def _unmasked(side: Replicated, opened: Array, high: Array, *, shift: int, bits: int, into: PrimeField) -> Array:
+    """floor((x + mask) / 2^shift) - high: whole numbers, so it holds in any field that has room for them."""
+    ring, over = large(side), side.over(into)
     known = into.sub(_same(ring.shift_right(opened, shift), ring, into), into.element(1 << (bits - shift)))
-    return plus(over, into.sub(over.zero(shape), _same(high, ring, into)), known)
+    return plus(over, into.sub(over.zero(high.shape[1:]), _same(high, ring, into)), known)
 
 
 def _same(values: Array, ring: PrimeField, into: PrimeField) -> Array:
@@ -179,7 +181,7 @@ def _lift_near(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     above = ring.add(wraps[:, 0], ring.add(wraps[:, 1], wraps[:, 1]))
     total = ring.add(ring.add(low[0], low[1]), low[2])
     total = ring.add(total, ring.mul(above, ring.element(1 << 62)))
-    return plus(over, total, np.broadcast_to(ring.element(-(3 << 62) - (1 << 61)), x.shape[1:]))
+    return plus(over, total, ring.element(-(3 << 62) - (1 << 61)))
 
 
 def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
@@ -196,4 +198,4 @@ def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     wraps = yield from from_bit(side, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
     total = ring.add(ring.add(components[0], components[1]), components[2])
     total = ring.sub(total, ring.mul(ring.add(wraps[:, 0], wraps[:, 1]), ring.element(1 << 64)))
-    return plus(over, total, np.broadcast_to(ring.element(-(1 << 63)), x.shape[1:]))
+    return plus(over, total, ring.element(-(1 << 63)))

@@ -21,7 +21,7 @@ from mpc_ops import sessions
 from mpc_ops.joint import comparing, gates, ordering, rounding
 from mpc_ops.joint.additive import Additive
 from mpc_ops.joint.decoding import interpolation
-from mpc_ops.joint.inverses import LONGEST, PLACES
+from mpc_ops.joint.inverses import COARSE_BITS, PLACES
 from mpc_ops.joint.linear import System, solve
 from mpc_ops.joint.quotients import Quotients, nearest
 from mpc_ops.joint.replicated import Replicated
@@ -216,13 +216,16 @@ def _on_the_way(draws: Stream, ranges: Quotients, shape: tuple[int, ...]) -> Ite
     """What `nearest` opens: that all are in range, then masked numbers alone, longer than what they hide by 40 bits."""
     bits, field, wide = ranges.normal, ranges.field, ranges.wide
     yield np.ones(1, dtype=np.uint64)
-    yield _noise(draws, field, shape[:1], bits)  # |D| v
-    if wide != field:
-        yield _noise(draws, field, shape[:1], bits + 1)  # v sign(D)
-        yield _noise(draws, field, shape, ranges.numerator)
-    yield _noise(draws, wide, shape, bits + 50)  # s N v sign(D)
-    yield _noise(draws, wide, shape[:1], LONGEST)  # w
-    yield _noise(draws, wide, shape, 50 + 10 + PLACES + 2)  # the guess
+    moved = (
+        []
+        if wide == field
+        else [_noise(draws, field, shape[:1], bits + 1), _noise(draws, field, shape, ranges.numerator)]
+    )
+    # |D| v, and with it v sign(D) and N
+    yield np.concatenate([part.reshape(-1) for part in (_noise(draws, field, shape[:1], bits), *moved)])
+    guess, product = _noise(draws, wide, shape[:1], COARSE_BITS), _noise(draws, wide, shape, bits + 50)
+    yield np.concatenate([guess.reshape(-1), product.reshape(-1)])  # w, and s N v sign(D)
+    yield _noise(draws, wide, shape, 50 + 10 + PLACES + 2).reshape(-1)  # the guess
 
 
 def _noise(draws: Stream, field: PrimeField, shape: tuple[int, ...], bits: int) -> Array:
