@@ -136,8 +136,9 @@ class Root:
         self.reading.read("rounds", offset)
         if record is None or record.window not in self.due or not self._goes_on(record.window):
             return self._speak(now) if not self._live else []
-        if self.desk.hear(record, raw):
-            self._need("rounds", record.window, offset, at)
+        # Needed also where the run has been left here: whoever starts before the share is written begins it again.
+        self._need("rounds", record.window, offset, at)
+        self.desk.hear(record, raw)
         return self._speak(now, record.window)
 
     def tick(

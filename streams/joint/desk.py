@@ -93,23 +93,22 @@ class JointDesk:
         self._runs: dict[int, _Run] = {}
         self._ended: dict[int, tuple[JointShare, ...]] = {}
 
-    def hear(self, record: RoundsRecord, raw: bytes) -> bool:
-        """Take the next record of a window in the log of rounds; `raw`: its bytes there. False: it is not needed."""
+    def hear(self, record: RoundsRecord, raw: bytes) -> None:
+        """Take the next record of a window in the log of rounds; `raw`: its bytes there."""
         if record.window in self._ended:
-            return False
+            return
         if record.window in self._runs:
             self._runs[record.window].run.take(record, raw)
-            return True
+            return
         heard = self._heard.setdefault(record.window, _Heard())
         begun = self._keys.party in heard.by or record.party == self._keys.party
         if not begun and not isinstance(record, Keys):
-            return False  # round 0 opens behind the keys of all three: a record in front of one's own never counts
+            return  # round 0 opens behind the keys of all three: a record in front of one's own never counts
         heard.by[record.party] += len(raw)
         if heard.by[record.party] > (MOST_HEARD if begun else MOST_KEYS):
             self._no_room(record)
-            return False
+            return
         heard.records.append((record, raw))
-        return True
 
     def about(self, window: int, agreed: Agreed, whole: Totals) -> Iterator[RoundsRecord]:
         """Go on with a window's run as far as the log allows, and say what is to be said now."""
