@@ -96,7 +96,7 @@ def one_run(
     )
     keys = PartyKeys(key=trial.keys[names[party]], cards=[trial.cards[name] for name in names], party=party)
     run: JointRun[Array] = JointRun(place=place, keys=keys, program=program)
-    begin, size, said = 0.0, 0, None
+    begin, size, said, data = 0.0, 0, None, b""
     while not run.done:
         pending = run.pending()
         if pending and pending[0] != said:
@@ -105,7 +105,7 @@ def one_run(
             size += len(data)
             line.write(data)
         raw = next(log)
-        record = rounds.decode(raw, task=trial.task, roster=trial.roster)
+        record = rounds.decode(raw, task=trial.task, roster=trial.roster, own=data)
         if run.round_number is None:
             begin = time.monotonic()
         run.take(record, raw)

@@ -102,6 +102,7 @@ class RootFold(Fold):
         self._rounds = seat.topics.rounds
         self._shares = seat.topics.shares(seat.name)
         self._old = starts[self._control].end  # records before it have been counted by whoever was here then
+        self._said = b""  # the record of a round that was written last
         self._heard: dict[int, int] = {}
         self._mine: dict[int, Manifest] = {}
         self._now = 0
@@ -194,7 +195,7 @@ class RootFold(Fold):
     def _take_rounds(self, record: Record, now: int) -> list[Written]:
         found = None
         try:
-            found = decode_rounds(record.value, task=self._seat.task, roster=self._seat.roster)
+            found = decode_rounds(record.value, task=self._seat.task, roster=self._seat.roster, own=self._said)
             check_begun(found.window, record.timestamp)
         except WireError as error:
             found = None
@@ -208,6 +209,7 @@ class RootFold(Fold):
             if isinstance(record, RoundsRecord):
                 topic = self._rounds
                 value = encode_rounds(record, task=seat.task, roster=seat.roster, identity=seat.identity)
+                self._said = value
             else:
                 self._tell(record, now)
                 topic = self._control

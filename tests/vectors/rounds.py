@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -186,4 +187,4 @@ def _identity(trial: Trial) -> Ed25519PrivateKey:
 
 def _again(statement: bytes, trial: Trial) -> bytes:
     """Sign other bytes as party-1 does."""
-    return statement + _identity(trial).sign(b"sotto/1 rounds record\0" + statement)
+    return statement + _identity(trial).sign(b"sotto/1 rounds record\0" + hashlib.sha256(statement).digest())
