@@ -110,8 +110,8 @@ class ProductSpec(Entry):
     measures: Annotated[tuple[Key, Key], Field(strict=False)]
 
     @property
-    def uses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.measures))
+    def columns(self) -> tuple[str, ...]:
+        return self.measures
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class _Linear(Entry):
     unit: Annotated[str, Field(min_length=1, max_length=64)]
 
     @property
-    def uses(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:
         return (*self.matrix, self.right)
 
     def scale(self, measures: Measures) -> int:
@@ -191,7 +191,7 @@ class _Linear(Entry):
         return Fraction(measures[self.right].resolution) / step
 
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        if len(set(self.uses)) != len(self.uses):
+        if self.uses != self.columns:
             msg = "matrix and right name a measure twice: such a system is singular, or its solution is known"
             raise ValueError(msg)
         if len({measures[name].resolution for name in self.matrix}) > 1:
@@ -277,8 +277,8 @@ class CircuitSpec(Entry):
         return sha256
 
     @property
-    def uses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for name, _ in self.inputs))
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.inputs)
 
     @property
     def keys(self) -> tuple[str, ...]:

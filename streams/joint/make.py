@@ -41,33 +41,49 @@ def maker(task: Task, spec: JointSpec, *, groups: int, cells: int, netlist: Netl
 
     Raises ConfigError for what does not suit the roster: a place that there is not, a system that is not square.
     """
-    if isinstance(spec, ThresholdSpec | PolynomialSpec):
-        return _by_group(task, spec, cells)
-    if isinstance(spec, RankSpec):
-        return _rank(task, spec, groups, cells)
-    if isinstance(spec, ProductSpec):
-        first, second = (largest_sum(task.measures[name], task.limits, cells) for name in spec.measures)
-        return lambda count: Product(pairs=count, first=first, second=second)
-    if isinstance(spec, CircuitSpec):
-        assert netlist is not None, "internal error: a circuit without its netlist"
-        circuit, widths = netlist, tuple(bits for _, bits in spec.inputs)
-        return lambda count: Circuit(netlist=circuit, widths=widths, instances=count)
-    if isinstance(spec, LinearSolveSpec):
-        return _solve(task, spec, groups)
-    return _least_squares(task, spec, groups)
+    match spec:
+        case ThresholdSpec():
+            make = _threshold(task, spec, cells)
+        case PolynomialSpec():
+            make = _polynomial(task, spec, cells)
+        case RankSpec():
+            make = _rank(task, spec, groups, cells)
+        case ProductSpec():
+            make = _product(task, spec, cells)
+        case CircuitSpec():
+            assert netlist is not None, "internal error: a circuit without its netlist"
+            make = _circuit(spec, netlist)
+        case LinearSolveSpec():
+            make = _solve(task, spec, groups)
+        case LeastSquaresSpec():
+            make = _least_squares(task, spec, groups)
+    return make
 
 
-def _by_group(task: Task, spec: ThresholdSpec | PolynomialSpec, cells: int) -> Maker:
+def _threshold(task: Task, spec: ThresholdSpec, cells: int) -> Maker:
     measure = task.measures[spec.measure]
-    largest = largest_sum(measure, task.limits, cells)
-    if isinstance(spec, PolynomialSpec):
-        coefficients = spec.whole_coefficients(measure)
-        return lambda count: Polynomial(coefficients=coefficients, largest=largest, points=count)
     limit = spec.limit_steps(measure)
     if spec.of == "sum":
+        largest = largest_sum(measure, task.limits, cells)
         return lambda count: Threshold(limits=(limit,) * count, largest=largest)
     reach = task.limits.readings * cells * measure.farthest(limit)
     return lambda count: Threshold(limits=(0,) * count, largest=reach)
+
+
+def _polynomial(task: Task, spec: PolynomialSpec, cells: int) -> Maker:
+    measure = task.measures[spec.measure]
+    coefficients, largest = spec.whole_coefficients(measure), largest_sum(measure, task.limits, cells)
+    return lambda count: Polynomial(coefficients=coefficients, largest=largest, points=count)
+
+
+def _product(task: Task, spec: ProductSpec, cells: int) -> Maker:
+    first, second = (largest_sum(task.measures[name], task.limits, cells) for name in spec.measures)
+    return lambda count: Product(pairs=count, first=first, second=second)
+
+
+def _circuit(spec: CircuitSpec, netlist: Netlist) -> Maker:
+    widths = tuple(bits for _, bits in spec.inputs)
+    return lambda count: Circuit(netlist=netlist, widths=widths, instances=count)
 
 
 def _rank(task: Task, spec: RankSpec, groups: int, cells: int) -> Maker:
