@@ -77,6 +77,12 @@ class Checked(Replicated):
         self.journal.append(Product(self.ring, x, y, z, matrices=False))
         return z
 
+    def select(self, x: Array, component: int, bits: Array) -> Interactive[Array]:
+        _checkable(self.ring)
+        z = yield from self.unchecked(self.ring).select(x, component, bits)
+        self.journal.append(Product(self.ring, x, self.only(component, self.ring.element(bits)), z, matrices=False))
+        return z
+
     def matmul(self, x: Array, y: Array) -> Interactive[Array]:
         _checkable(self.ring)
         if isinstance(self.ring, Bits):
