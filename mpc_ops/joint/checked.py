@@ -118,8 +118,9 @@ class Checked(Replicated):
         c = yield from plain.multiply(a, b)
         self.spare.append(np.stack([a, b, c]))
 
-    def verify(self) -> Interactive[None]:
-        """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS.
+    def verify(self, first: Stream | None = None) -> Interactive[None]:
+        """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS, one less with
+        `first`: a challenge that was opened when all products over fields had been sent.
 
         They leave the journal only afterwards: an opening that runs beside this one must not rely on it. Then it makes
         random ANDs of its own, in a round more.
@@ -127,7 +128,9 @@ class Checked(Replicated):
         products = list(self.journal)
         bits = [product for product in products if isinstance(product.ring, Bits)]
         rings = {product.ring.name: product.ring for product in products if product.ring.field}
-        checks = [_check_products(self, ring, [p for p in products if p.ring == ring]) for ring in rings.values()]
+        checks = [
+            _check_products(self, ring, [p for p in products if p.ring == ring], first) for ring in rings.values()
+        ]
         yield from together(*checks, *([_check_ands(self, bits)] if bits else []))
         checked = set(map(id, products))
         self.journal[:] = [product for product in self.journal if id(product) not in checked]
@@ -138,9 +141,10 @@ def _checkable(ring: Ring) -> None:
         raise SchemeError(f"products over {ring.name} cannot be checked: lift to a field first")
 
 
-def _check_products(side: Checked, ring: Ring, products: list[Product]) -> Interactive[None]:
+def _check_products(side: Checked, ring: Ring, products: list[Product], first: Stream | None) -> Interactive[None]:
     plain = side.unchecked(ring)
-    first = yield from side.challenge()
+    if first is None:
+        first = yield from side.challenge()
     a, b, c = _combined(ring, products, first)
     size = a.shape[1]
     if size == 0:
