@@ -127,11 +127,21 @@ def _carried(side: Replicated, part: _Part, x: Array, shifted: list[Array]) -> I
         generate = generate & below
         sign_place = np.full(x.shape[1:], bits.ones ^ below, dtype=np.uint64)
         propagate = plus(side.over(bits), propagate & below, sign_place)
+    generate, propagate = yield from collected(side, generate, propagate, width, passes=part.passes)
+    return top, generate, propagate
+
+
+def collected(
+    side: Replicated, generate: Array, propagate: Array, width: int, *, passes: bool
+) -> Interactive[tuple[Array, Array]]:
+    """The groups of words whose bits lie `apart`, joined until one is left: whether it makes a carry, and, if `passes`,
+    whether it passes one on. Rounds: log2 of the width.
+    """
     while width > 1:
         half = width // 2
         shift, mask = np.uint64(half), Bits(half).ones
         high = propagate >> shift
-        if half > 1 or part.passes:
+        if half > 1 or passes:
             both = (generate & mask) | ((propagate & mask) << shift)
             joined = yield from conjunction(side, high | (high << shift), both, width)
         else:
@@ -139,7 +149,14 @@ def _carried(side: Replicated, part: _Part, x: Array, shifted: list[Array]) -> I
         generate = (generate >> shift) ^ (joined & mask)
         propagate = joined >> shift
         width = half
-    return top, generate, propagate
+    return generate, propagate
+
+
+def carry_out(side: Replicated, x: Array, y: Array) -> Interactive[Array]:
+    """Whether the sum of two Boolean words is 2^64 or more: single bits. Rounds: 7, 24 bytes for each."""
+    generate = yield from conjunction(side, x, y)
+    result, _ = yield from collected(side, apart(generate), apart(x ^ y), WORD, passes=False)
+    return result
 
 
 def less(side: Replicated, x: Array, y: Array, width: int = WORD) -> Interactive[Array]:

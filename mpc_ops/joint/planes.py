@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc_ops.joint.base import SchemeError, plus
-from mpc_ops.joint.gates import conjunction, from_bit, majority
+from mpc_ops.joint.gates import conjunction, majority
 from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive
@@ -48,12 +49,16 @@ class Lanes:
         return np.unpackbits(octets, axis=-1, count=self.count, bitorder="little").astype(np.uint64)
 
 
+def turned(octets: NDArray[np.uint8], places: int) -> Array:
+    """From the bytes of `count` numbers (..., count, width) to planes (..., places, words)."""
+    bits = np.unpackbits(octets, axis=-1, count=places, bitorder="little")
+    return Lanes(octets.shape[-2]).pack(np.swapaxes(bits, -1, -2))
+
+
 def component_planes(side: Replicated, x: Array, field: PrimeField) -> list[Array]:
     """The three components of a share (2, count), each as Boolean planes. Rounds: 0."""
-    lanes = Lanes(x.shape[1])
-    bits = np.unpackbits(field.octets(x), axis=-1, count=field.bits, bitorder="little")
-    planes = lanes.pack(np.swapaxes(bits, 1, 2))
-    return [side.over(Bits(lanes.width)).component(planes, j) for j in range(PARTIES)]
+    planes, bits = turned(field.octets(x), field.bits), Bits(Lanes(x.shape[1]).width)
+    return [side.over(bits).component(planes, j) for j in range(PARTIES)]
 
 
 def _two_words(side: Replicated, x: Array, field: PrimeField) -> Interactive[tuple[Array, Array, int]]:
@@ -64,8 +69,13 @@ def _two_words(side: Replicated, x: Array, field: PrimeField) -> Interactive[tup
     return first ^ second ^ third, np.roll(carry, 1, axis=1), width
 
 
+def sign_rounds(field: PrimeField) -> int:
+    """How many rounds `to_planes` and `negative` take."""
+    return 2 + (field.bits - 1).bit_length()
+
+
 def to_planes(side: Replicated, x: Array) -> Interactive[Array]:
-    """The bits of x in [0, P) for x != 0, from a share (2, count). Rounds: 2 + log2 k, rounded up: 9, 12, 13."""
+    """The bits of x in [0, P) for x != 0, from a share (2, count). Rounds: `sign_rounds`, 9, 12 or 13."""
     field = large(side)
     first, second, width = yield from _two_words(side, x, field)
     generate: Array = yield from conjunction(side, first, second, width)
@@ -82,9 +92,9 @@ def to_planes(side: Replicated, x: Array) -> Interactive[Array]:
 
 
 def negative(side: Replicated, x: Array) -> Interactive[Array]:
-    """1 where x, read as signed, is below 0: single bits (2, count). |x| must be below P / 4. Rounds: 9, 12, 13."""
+    """1 where x, read as signed, is below 0: single bits (2, count). |x| must be below P / 4. Rounds: 9, 12 or 13."""
     field = large(side)
-    doubled = plus(side, field.add(x, x), np.broadcast_to(field.element(1), x.shape[1:]))
+    doubled = plus(side, field.add(x, x), field.element(1))
     first, second, width = yield from _two_words(side, doubled, field)
     propagate: Array = first ^ second
     top = propagate[:, -1]
@@ -117,18 +127,6 @@ def leading(side: Replicated, planes: Array, width: int) -> Interactive[Array]:
     shifted = np.concatenate([seen[:, 1:], np.zeros_like(seen[:, :1])], axis=1)
     result: Array = seen ^ shifted
     return result
-
-
-def to_field(side: Replicated, planes: Array, count: int) -> Interactive[Array]:
-    """Every bit of planes (2, k, words) as a share over the field: (2, k, count). Rounds: 2."""
-    result = yield from from_bit(side, Lanes(count).unpack(planes), side.ring)
-    return result
-
-
-def absolute(planes: Array) -> tuple[Array, Array]:
-    """The sign bit, and the planes of |x|: modulo 2^k - 1 the bits of -x are those of x, each inverted. Rounds: 0."""
-    sign = planes[:, -1:]
-    return sign, planes ^ sign
 
 
 def large(side: Replicated) -> PrimeField:

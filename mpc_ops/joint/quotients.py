@@ -2,7 +2,7 @@
 
 q = floor(s N / D + 1/2) for every N of a list and one D != 0, and nothing but q: D's size and sign stay secret too.
 
-    bits of 2 D + 1: D's sign, and v = 2^(K - i) for its highest place i, so that 2^(K-1) <= |D| v <= 2^K
+    D's sign, and a power v of 2, so that 2^(K-1) <= |D| v <= 2^K, by `mpc_ops.joint.normal`
     is |s N| <= (2^50 - 1) |D| for all N (at the limit itself: either) and D != 0? This bit is opened, the rest left if
         not
     d = 60 leading bits of |D| v, w = 1 / d by `mpc_ops.joint.inverses`
@@ -16,17 +16,17 @@ allows. Where N and D have room in a smaller field than s N v, they live there a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import isqrt
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.gates import all_along, from_bit, negation
 from mpc_ops.joint.inverses import COARSE_BITS, COARSE_SHIFT, DIGITS, PLACES, coarse, refined
-from mpc_ops.joint.planes import Lanes, large, leading, negative, to_field, to_planes
+from mpc_ops.joint.normal import Normal, Places, normal, places, places_of_words
+from mpc_ops.joint.planes import large, negative, sign_rounds
 from mpc_ops.joint.replicated import Replicated
-from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, shorten, shorten_all
+from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, lift_rounds, lift_with_bits, shorten, shorten_all
 from mpc_ops.rings import F127, F521, F1279, Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive, together
 
@@ -36,8 +36,8 @@ LARGEST = (1 << QUOTIENT_BITS) - 1
 _ROOM = STATISTICAL_BITS + 3
 _GUARD = 10
 """Bits of s N v that are kept below the point of s N / D."""
-_TOO_HIGH = np.arange(-1, 3)
-"""How much a guess is too high, but for the last, 3."""
+_GUESSES = 5
+"""A guess is 1 too low, right, or 1, 2 or 3 too high."""
 
 
 class QuotientError(ValueError):
@@ -46,7 +46,7 @@ class QuotientError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotients:
-    """The ranges of s N / D: |N| < 2^numerator and |D| < 2^denominator, in bits; s = `scale`.
+    """The ranges of s N / D: -2^numerator <= N < 2^numerator, -2^denominator <= D < 2^denominator; s = `scale`.
 
     Raises ValueError for a scale below 1, and where even 1279 bits are too few.
     """
@@ -82,10 +82,12 @@ class Quotients:
         return max(self.normal + QUOTIENT_BITS, COARSE_BITS) + _ROOM
 
     def rounds(self, count: int) -> int:
-        """How many rounds `nearest` takes for so many quotients: only for some hundred it depends on how many."""
-        signs = 2 * (2 + (self.field.bits - 1).bit_length())
-        normal, in_range = max(2, self.denominator.bit_length()) + 4, (2 * count - 1).bit_length() + 1
-        return signs + max(normal, in_range) + 13
+        """How many rounds `nearest` takes for so many quotients."""
+        return sign_rounds(self.field) + self.denominator.bit_length() + self.later_rounds(count)
+
+    def later_rounds(self, count: int) -> int:
+        """How many of these are left when the highest bits are known. That all are in range is found in a tree."""
+        return max(4, (2 * count - 1).bit_length() + 1) + sign_rounds(self.field) + 13
 
 
 def _smallest(*needs: int) -> PrimeField:
@@ -96,9 +98,14 @@ def _smallest(*needs: int) -> PrimeField:
     raise ValueError(f"these quotients need more than {F1279.bits} bits")
 
 
-WORDS = Quotients(numerator=64, denominator=64)
+WORDS = Quotients(numerator=63, denominator=63)
 DIVISION = WORDS.field
 LARGEST_SCALE = 1 << (DIVISION.bits - 3 - WORDS.numerator)
+
+
+def division_rounds(count: int) -> int:
+    """How many rounds so many quotients of words take."""
+    return lift_rounds(63) + sign_rounds(DIVISION) + WORDS.later_rounds(count)
 
 
 def nearest(side: Replicated, numerators: Array, denominators: Array, ranges: Quotients) -> Interactive[Array]:
@@ -107,37 +114,25 @@ def nearest(side: Replicated, numerators: Array, denominators: Array, ranges: Qu
     Rounds: `ranges.rounds`. Raises QuotientError where one is above 2^50 - 1 or a D is 0, at all parties alike;
     ValueError for shares over another field.
     """
-    ring, wide = ranges.field, ranges.wide
-    if side.ring != ring:
-        raise ValueError(f"these quotients are computed over {ring.name}")
-    scaled = ring.mul(numerators, ring.element(ranges.scale))
-    odd = plus(side, ring.add(denominators, denominators), ring.element(1))
-    planes, limits = yield from together(to_planes(side, odd), _limits(side, scaled, denominators))
-    sign = Lanes(denominators.shape[1]).unpack(planes[:, -1])[..., None]
-    normal, fits = yield from together(_normal(side, denominators, planes, ranges), _equal(side, limits, sign))
-    if not fits:
-        raise QuotientError(f"a quotient is not below 2^{QUOTIENT_BITS}, or a denominator is 0")
-    parts = [(normal.size, ranges.normal - DIGITS, ranges.normal)]
-    if wide != ring:
-        parts += [(normal.factor, 0, ranges.normal + 1), (numerators, 0, ranges.numerator)]
-    d, *moved = yield from shorten_all(side, parts, wide)
-    factor, whole = moved or (normal.factor, numerators)
-    guess = yield from _guess(side.over(wide), whole, factor, d, ranges)
-    result = yield from _corrected(side, scaled, denominators, guess, normal)
+    if side.ring != ranges.field:
+        raise ValueError(f"these quotients are computed over {ranges.field.name}")
+    highest = places(side, denominators, ranges.denominator)
+    result = yield from _rounded(side, numerators, denominators, highest, ranges)
     return result
 
 
 def divide(side: Replicated, numerators: Array, denominators: Array, *, scale: int = 1) -> Interactive[Array]:
     """floor(scale N / D + 1/2) for signed shares (2, n) over Z/2^64: a share (2, n) over `DIVISION`.
 
-    Rounds: 52 for up to 512 of them. Raises QuotientError as `nearest`, ValueError for a scale outside
-    1..`LARGEST_SCALE`.
+    Rounds: `division_rounds`. Raises QuotientError as `nearest`, ValueError for a scale outside 1..`LARGEST_SCALE`.
     """
     if not 1 <= scale <= LARGEST_SCALE:
         raise ValueError(f"a scale lies between 1 and {LARGEST_SCALE}")
-    ranges = Quotients(numerator=WORDS.numerator, denominator=WORDS.denominator, scale=scale)
-    lifted = yield from lift(side, np.stack([numerators, denominators], axis=1), DIVISION)
-    result = yield from nearest(side.over(DIVISION), lifted[:, 0, :, None], lifted[:, 1], ranges)
+    over, ranges = side.over(DIVISION), replace(WORDS, scale=scale)
+    lifted, (divisors, words) = yield from together(
+        lift(side, numerators, DIVISION), lift_with_bits(side, denominators, DIVISION)
+    )
+    result = yield from _rounded(over, lifted[..., None], divisors, places_of_words(over, words), ranges)
     return result[..., 0]
 
 
@@ -148,9 +143,31 @@ def reciprocal(side: Replicated, denominators: Array, *, scale: int) -> Interact
     return result
 
 
+def _rounded(
+    side: Replicated, numerators: Array, denominators: Array, highest: Interactive[Places], ranges: Quotients
+) -> Interactive[Array]:
+    """`nearest`, with a protocol that finds the highest places of the denominators."""
+    ring, wide = ranges.field, ranges.wide
+    scaled = ring.mul(numerators, ring.element(ranges.scale))
+    of, limits = yield from together(highest, _limits(side, scaled, denominators))
+    normed, fits = yield from together(
+        normal(side, denominators, of, ranges.normal), _equal(side, limits, of.sign[..., None])
+    )
+    if not fits:
+        raise QuotientError(f"a quotient is not below 2^{QUOTIENT_BITS}, or a denominator is 0")
+    parts = [(normed.size, ranges.normal - DIGITS, ranges.normal)]
+    if wide != ring:
+        parts += [(normed.factor, 0, ranges.normal + 1), (numerators, 0, ranges.numerator)]
+    d, *moved = yield from shorten_all(side, parts, wide)
+    factor, whole = moved or (normed.factor, numerators)
+    guess = yield from _guess(side.over(wide), whole, factor, d, ranges)
+    result = yield from _corrected(side, scaled, denominators, guess, normed)
+    return result
+
+
 def _limits(side: Replicated, numerators: Array, denominators: Array) -> Interactive[Array]:
     """Single bits (2, g, 2 n): whether (2^50 - 1) D - N and + N are 0 or less. All are as the sign of D says, where |N|
-    is in range. Where D = 0 that sign is +: then one of each two is not.
+    is in range. Where D = 0 that sign is +, and one of each two is not.
     """
     ring, divisors = large(side), denominators[..., None]
     limit = plus(side, ring.mul(divisors, ring.element(LARGEST)), ring.element(-1))
@@ -160,61 +177,11 @@ def _limits(side: Replicated, numerators: Array, denominators: Array) -> Interac
 
 
 def _equal(side: Replicated, bits: Array, sign: Array) -> Interactive[bool]:
-    """Whether all bits (2, g, n) are as those (2, g, 1): opened."""
+    """Whether all bits (2, g, n) are as those (2, g, 1): opened. Rounds: 1 and log2 of how many they are."""
     right = negation(side, bits ^ sign, 1)
     every = yield from all_along(side, right.reshape(2, -1), 1)
     opened = yield from side.over(Bits(1)).open(every[:, None])
     return bool(opened[0])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Normal:
-    """What takes denominators to 2^(K-1)..2^K: shares (2, g) of |D| v, of v sign(D), and of 1 where D < 0, also as bits
-    (2, g, 1).
-    """
-
-    size: Array = field(repr=False)
-    factor: Array = field(repr=False)
-    below: Array = field(repr=False)
-    sign: Array = field(repr=False)
-
-
-def _normal(side: Replicated, denominators: Array, planes: Array, ranges: Quotients) -> Interactive[_Normal]:
-    """From the planes of 2 D + 1. Those of -x are the planes of x, each inverted: so with the sign XORed they are of
-    2 D + 1 or -2 D - 1, which is odd, and |D| is 2^i or less and 2^(i-1) or more for their highest place i; or 0, as i.
-
-    2^(K - i) is the product of two numbers, for the two digits of i to the base of about its square root. A digit is
-    a list of planes of which one is 1; all but the first are converted. Rounds: 4 and log2 of the denominators' bits.
-    """
-    ring, count, places = large(side), denominators.shape[1], ranges.denominator + 1
-    lanes = Lanes(count)
-    sign = planes[:, -1:]
-    highest, below = yield from together(
-        leading(side, (planes ^ sign)[:, :places], lanes.width), to_field(side, sign, count)
-    )
-    signed = plus(side, ring.mul(below[:, 0], ring.element(-2)), ring.element(1))
-    base = isqrt(places - 1) + 1
-    padded = np.zeros((2, base * base, lanes.words), dtype=np.uint64)
-    padded[:, :places] = highest
-    square = padded.reshape(2, base, base, lanes.words)
-    digits = np.concatenate([np.bitwise_xor.reduce(square, axis=axis)[:, 1:] for axis in (1, 2)], axis=1)
-    shares = yield from to_field(side, digits, count)
-    low = _power(side, shares[:, : base - 1], [ranges.normal - place for place in range(base)])
-    high = _power(side, shares[:, base - 1 :], [-base * place for place in range(base)])
-    products = yield from side.multiply(np.stack([low, denominators], axis=1), np.stack([high, signed], axis=1))
-    factor = products[:, :1].repeat(2, axis=1)
-    products = yield from side.multiply(factor, np.stack([products[:, 1], signed], axis=1))
-    return _Normal(
-        size=products[:, 0], factor=products[:, 1], below=below[:, 0], sign=lanes.unpack(sign[:, 0])[..., None]
-    )
-
-
-def _power(side: Replicated, digits: Array, exponents: list[int]) -> Array:
-    """2 to that exponent whose digit (2, base - 1, g) is 1, or to the first one if none is: a share (2, g)."""
-    ring = large(side)
-    first, *others = (pow(2, exponent, ring.order) for exponent in exponents)
-    weighed = ring.mul(digits, ring.element([[other - first] for other in others]))
-    return plus(side, ring.total(weighed, 1), ring.element(first))
 
 
 def _guess(side: Replicated, numerators: Array, factor: Array, d: Array, ranges: Quotients) -> Interactive[Array]:
@@ -239,24 +206,25 @@ def _guess(side: Replicated, numerators: Array, factor: Array, d: Array, ranges:
 
 
 def _corrected(
-    side: Replicated, numerators: Array, denominators: Array, guess: Array, normal: _Normal
+    side: Replicated, numerators: Array, denominators: Array, guess: Array, normed: Normal
 ) -> Interactive[Array]:
     """From a guess that is up to 1 too low or 3 too high to the quotient. Rounds: 3 and those of `negative`.
 
     z = 2 (N - q0 D) + (2 i + 1) D has not the sign of D just where q < q0 - i. To tell so also where z is 0, it is made
     1 less where D is below 0.
     """
-    ring = large(side)
-    divisors = denominators[..., None]
+    ring, divisors = large(side), denominators[..., None]
     product = yield from side.multiply(guess, np.broadcast_to(divisors, guess.shape))
     rest = ring.sub(numerators, product)
-    rest = ring.sub(ring.add(rest, rest), normal.below[..., None])
-    steps = ring.mul(divisors, ring.element(2 * _TOO_HIGH + 1))
-    tests = ring.add(rest[..., None], steps[..., None, :])
-    bits = yield from negative(side, tests.reshape(2, -1))
-    bits = bits.reshape(tests.shape) ^ normal.sign[..., None]
+    tests = [ring.sub(ring.add(rest, rest), ring.add(divisors, normed.below[..., None]))]
+    while len(tests) < _GUESSES - 1:
+        tests.append(ring.add(tests[-1], ring.add(divisors, divisors)))
+    signs = yield from negative(side, np.stack(tests, axis=-1).reshape(2, -1))
+    bits = signs.reshape(*rest.shape, -1) ^ normed.sign[..., None, None]
     # only the first of them are 1: so the binary digits of their number are sums of them
-    digits = np.stack([np.bitwise_xor.reduce(bits, axis=-1), bits[..., 1] ^ bits[..., 3], bits[..., 3]], axis=-1)
+    digits = np.stack([np.bitwise_xor.reduce(bits, axis=-1), bits[..., 1] ^ bits[..., 3], bits[..., 3]], axis=1)
     shares = yield from from_bit(side, digits, ring)
-    number = ring.total(ring.mul(shares, ring.element([1, 2, 4])), -1)
+    number = shares[:, 2]
+    for digit in (1, 0):
+        number = ring.add(ring.add(number, number), shares[:, digit])
     return plus(side, ring.sub(guess, number), ring.element(1))

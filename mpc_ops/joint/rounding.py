@@ -20,10 +20,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpc_ops.joint.base import plus
+from mpc_ops.joint.comparing import carry_out
 from mpc_ops.joint.gates import carries, from_bit, majority, negation, words_of
 from mpc_ops.joint.planes import large
 from mpc_ops.joint.replicated import PARTIES, Replicated, needed
-from mpc_ops.rings import Z64, Bits, PrimeField, Ring
+from mpc_ops.rings import BITS, Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
 
 TRUNCATION_BITS = 62
@@ -34,6 +35,7 @@ NEAR_BITS = 61
 """Of numbers that are lifted in 3 rounds."""
 
 _ONE = np.uint64(1)
+_HALF = np.asarray(np.uint64(1 << 63))
 _TOP = np.uint64(63)
 _NEAR = np.uint64(NEAR_BITS)
 _LOW_BITS = np.uint64(62)
@@ -184,18 +186,35 @@ def _lift_near(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     return plus(over, total, ring.element(-(3 << 62) - (1 << 61)))
 
 
-def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
-    """With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
-    three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
-    follows.
-    """
-    y = plus(side, x, np.full(x.shape[1:], _ONE << _TOP, dtype=np.uint64))
-    over = side.over(ring)
-    components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]
+def lift_with_bits(side: Replicated, x: Array, ring: Ring) -> Interactive[tuple[Array, Array]]:
+    """As `lift`, and the words of x as Boolean shares: both take the same adder. Rounds: 10."""
+    needed(side, Z64)
+    y = plus(side, x, _HALF)
     first, second, third = words_of(side, y)
     both = yield from majority(side, first, second, third)
     carry = yield from carries(side, y, both << _ONE)
-    wraps = yield from from_bit(side, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
+    words = plus(side.over(BITS), y ^ ((both ^ carry) << _ONE), _HALF)
+    result = yield from _unwrapped(side, y, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
+    return result, words
+
+
+def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    y = plus(side, x, _HALF)
+    first, second, third = words_of(side, y)
+    both = yield from majority(side, first, second, third)
+    carry = yield from carry_out(side, y, both << _ONE)
+    result = yield from _unwrapped(side, y, np.stack([both >> _TOP, carry], axis=1), ring)
+    return result
+
+
+def _unwrapped(side: Replicated, y: Array, wraps: Array, ring: Ring) -> Interactive[Array]:
+    """With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
+    three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
+    follows. Rounds: 2.
+    """
+    over = side.over(ring)
+    components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]
+    shares = yield from from_bit(side, wraps, ring)
     total = ring.add(ring.add(components[0], components[1]), components[2])
-    total = ring.sub(total, ring.mul(ring.add(wraps[:, 0], wraps[:, 1]), ring.element(1 << 64)))
+    total = ring.sub(total, ring.mul(ring.add(shares[:, 0], shares[:, 1]), ring.element(1 << 64)))
     return plus(over, total, ring.element(-(1 << 63)))
