@@ -81,11 +81,13 @@ def bounded(bits: int) -> Any:
     """Numbers in [-2^bits, 2^bits) of all sizes, both ends among them."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
-        random = np.random.default_rng(bits)
-        words = [int.from_bytes(random.bytes(bits // 8 + 1), "little") for _ in range(cases)]
-        values = [(word % (2 << bits) - (1 << bits)) >> index % (bits + 1) for index, word in enumerate(words)]
-        ends = [-(1 << bits), (1 << bits) - 1, 0, -1, 1]
-        return [ring.element([*ends, *values][:cases])]
+        size = bits // 8 + 1
+        data = np.frombuffer(np.random.default_rng(bits).bytes(size * cases), dtype=f"V{size}")
+        words = np.array([int.from_bytes(item, "little") for item in data.tolist()] + [0], dtype=object)[:-1]
+        values = (words % (2 << bits) - (1 << bits)) >> np.arange(cases) % (bits + 1)
+        ends = [-(1 << bits), (1 << bits) - 1, 0, -1, 1][:cases]
+        values[: len(ends)] = ends
+        return [ring.element(values)]
 
     return inputs
 
@@ -114,12 +116,10 @@ def quotients(most: int) -> Any:
     """Numerators and denominators of all sizes whose quotients are in range: 0, ties and extreme ones among them."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
-        n, d = (signed(some(ring, label, (cases,)).astype(object)) for label in "nd")
         random = np.random.default_rng(cases)
-        shifts = random.integers(0, 63, (2, cases)).tolist()
         n, d = (
-            np.array([v >> by for v, by in zip(x, s, strict=True)], dtype=object)
-            for x, s in zip((n, d), shifts, strict=True)
+            (some(ring, label, (cases,)).view(np.int64) >> random.integers(0, 63, cases)).astype(object)
+            for label in "nd"
         )
         d = np.where(d == 0, -1, d)
         n = np.where(np.arange(cases) % 4 == 0, d * 3 // 2, n)
@@ -129,25 +129,18 @@ def quotients(most: int) -> Any:
     return inputs
 
 
-def large_quotients(most: int) -> Any:
-    """Denominators of up to 64 bits, twenty numerators for each: exact multiples, ties, neighbours."""
+def large_quotients(most: int, bits: int) -> Any:
+    """Denominators of up to so many bits, twenty numerators for each: exact multiples, ties, neighbours."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
-        random = np.random.default_rng(cases)
-        groups = max(cases // 20, 1)
-        d = signed(some(ring, "d", (groups,)).astype(object), ring.order)
-        shifts = random.integers(0, 63, groups).tolist()
-        d = np.array([int(v) % (1 << 64) >> shift for v, shift in zip(d, shifts, strict=True)], dtype=object)
-        d = np.where(d == 0, 1, d) * random.choice([-1, 1], groups).astype(object)
-        q = random.integers(-most + 1, most, (groups, 20)).astype(object) >> random.integers(
-            0, 50, (groups, 20)
-        ).astype(object)
-        rest = random.integers(-1, 2, (groups, 20)).astype(object) + abs(d)[:, None] // 2 * random.integers(
-            0, 2, (groups, 20)
-        )
-        n = q * d[:, None] + rest
-        n = np.where(abs(n) < most * abs(d)[:, None], n, 0)
-        return [ring.element(n), ring.element(d)]
+        random, groups = np.random.default_rng(cases), max(cases // 20, 1)
+        (d,) = bounded(bits)(ring, groups)
+        d = signed(ring.integers(d), ring.order)
+        d = np.where(d == 0, 1, d)
+        q = (random.integers(-most + 1, most, (groups, 20)) >> random.integers(0, 50, (groups, 20))).astype(object)
+        ties = abs(d)[:, None] // 2 * random.integers(0, 2, (groups, 20))
+        n = q * d[:, None] + random.integers(-1, 2, (groups, 20)) + ties
+        return [ring.element(np.where(abs(n) < most * abs(d)[:, None], n, 0)), ring.element(d)]
 
     return inputs
 

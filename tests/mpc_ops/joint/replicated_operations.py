@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def _circuit(side: Any, x: Array, y: Array) -> Interactive[Array]:
     return result
 
 
-def _from_bits(ring: Ring, width: int, schemes: dict[Any, int], *refused: Any) -> Operation:
+def _from_bits(ring: Ring, width: int, schemes: Mapping[Any, int], *refused: Any) -> Operation:
     return Operation(
         name=f"Boolean shares to arithmetic ones over {TITLES[ring.name]}",
         program=opened(lambda side, x: gates.from_bits(side, x, ring, width), ring),
@@ -51,24 +51,28 @@ def _from_bits(ring: Ring, width: int, schemes: dict[Any, int], *refused: Any) -
         schemes=schemes,
         refused=(*NO_BITS, *refused),
         result=ring,
+        chunk=1000,
     )
 
 
+BITWISE = {BOOLEAN: MANY, SURE_BOOLEAN: MANY}
+WORDWISE = {WORDS: MANY, SURE_WORDS: MANY}
 LOGIC = [
     Operation(
         name=name,
         program=opened(program),
         inputs=several(arity),
         expected=expected,
-        schemes={BOOLEAN: MANY, SURE_BOOLEAN: sure},
+        schemes=BITWISE,
         refused=NO_BITS,
+        chunk=10_000,
     )
-    for name, arity, program, expected, sure in [
-        ("AND", 2, gates.conjunction, lambda _, x, y: x & y, MANY),
-        ("OR", 2, gates.disjunction, lambda _, x, y: x | y, MANY),
-        ("multiplexer", 3, gates.choose, lambda _, c, x, y: (c & x) | (~c & y), MANY),
-        ("add in binary", 2, gates.add, lambda _, x, y: x + y, 20_000),
-        ("subtract in binary", 2, gates.subtract, lambda _, x, y: x - y, 20_000),
+    for name, arity, program, expected in [
+        ("AND", 2, gates.conjunction, lambda _, x, y: x & y),
+        ("OR", 2, gates.disjunction, lambda _, x, y: x | y),
+        ("multiplexer", 3, gates.choose, lambda _, c, x, y: (c & x) | (~c & y)),
+        ("add in binary", 2, gates.add, lambda _, x, y: x + y),
+        ("subtract in binary", 2, gates.subtract, lambda _, x, y: x - y),
     ]
 ] + [
     Operation(
@@ -76,7 +80,7 @@ LOGIC = [
         program=local(lambda side, x, y: gates.negation(side, x ^ y)),
         inputs=several(2),
         expected=lambda _, x, y: ~(x ^ y),
-        schemes={BOOLEAN: MANY, SURE_BOOLEAN: MANY},
+        schemes=BITWISE,
         refused=NO_BITS,
     ),
     Operation(
@@ -84,12 +88,12 @@ LOGIC = [
         program=opened(_circuit),
         inputs=lambda ring, count: [cases.some(ring, label, (8, -(-count // 64))) for label in "xy"],
         expected=lambda _, x, y: CIRCUIT.evaluate(np.concatenate([x, y])),
-        schemes={BOOLEAN: MANY, SURE_BOOLEAN: MANY},
+        schemes=BITWISE,
         refused=NO_BITS,
     ),
-    _from_bits(Z64, 64, {BOOLEAN: 20_000}, SURE_BOOLEAN),
-    _from_bits(F61, 64, {BOOLEAN: 20_000, SURE_BOOLEAN: 5000}),
-    _from_bits(F127, 16, {BOOLEAN: 5000, SURE_BOOLEAN: 2000}),
+    _from_bits(Z64, 64, {BOOLEAN: MANY}, SURE_BOOLEAN),
+    _from_bits(F61, 64, BITWISE),
+    _from_bits(F127, 16, BITWISE),
 ]
 
 
@@ -127,15 +131,16 @@ def _comparison(
     )
 
 
-def _lifting(ring: Ring, plain: int, sure: int, bits: int = 63) -> Operation:
+def _lifting(ring: Ring, bits: int = 63) -> Operation:
     return Operation(
         name=f"lift to {TITLES[ring.name]}" + (f", from up to {bits} bits" if bits < 63 else ""),
         program=opened(lambda side, x: rounding.lift(side, x, ring, bits=bits), ring),
         inputs=cases.bounded(bits) if bits < 63 else several(1),
         expected=lambda _, x: signed(x),
-        schemes={WORDS: plain, SURE_WORDS: sure},
+        schemes=WORDWISE,
         refused=NO_WORDS,
         result=ring,
+        chunk=2000,
     )
 
 
@@ -159,16 +164,13 @@ COMPARISONS = [
         sure=5000,
     ),
     _comparison("arithmetic shares to Boolean ones", gates.to_bits, several(1), lambda x: x, sure=20_000, ring=BITS),
-    _lifting(F61, MANY, 20_000),
-    _lifting(F127, 50_000, 5000),
-    _lifting(F521, 10_000, 2000),
-    _lifting(F1279, 2000, 500),
-    _lifting(F61, MANY, 20_000, rounding.NEAR_BITS),
-    _lifting(F127, 50_000, 5000, rounding.NEAR_BITS),
+    *(_lifting(ring) for ring in (F61, F127, F521, F1279)),
+    *(_lifting(ring, rounding.NEAR_BITS) for ring in (F61, F127)),
 ]
 
 
-def _truncation(shift: int, plain: int, sure: int, field: int) -> list[Operation]:
+def _truncation(shift: int, words: int, field: int) -> list[Operation]:
+    """`words` and `field`: on how many cases. All shifts together make many."""
     floor = lambda ring, x: signed(x, ring.order) >> shift  # noqa: E731
     return [
         Operation(
@@ -176,18 +178,20 @@ def _truncation(shift: int, plain: int, sure: int, field: int) -> list[Operation
             program=opened(lambda side, x: rounding.truncate(side, x, shift)),
             inputs=cases.bounded(62),
             expected=floor,
-            schemes={WORDS: plain},
+            schemes={WORDS: words},
             refused=(*NO_WORDS, SURE_WORDS),
             errors=(0, 1),
+            chunk=2000,
         ),
         Operation(
             name="truncate, over a large field",
             program=opened(lambda side, x: rounding.truncate_large(side, x, shift, 80)),
             inputs=cases.bounded(80),
             expected=floor,
-            schemes={LARGE: field, SURE_LARGE: sure},
+            schemes={LARGE: field, SURE_LARGE: field},
             refused=NO_FIELD,
             errors=(0, 1),
+            chunk=2000,
         ),
     ]
 
@@ -206,34 +210,37 @@ def _grouped(side: Any, n: Array, d: Array) -> Interactive[Array]:
 QUOTIENT = quotients.LARGEST
 RANGES = quotients.Quotients(numerator=150, denominator=100)
 FIXED_POINT = [
-    *_truncation(1, 30_000, 2000, 8000),
-    *_truncation(20, 30_000, 1000, 3000),
-    *_truncation(61, 40_000, 500, 1000),
+    *_truncation(1, 30_000, 60_000),
+    *_truncation(20, 30_000, 30_000),
+    *_truncation(61, 40_000, 10_000),
     Operation(
         name="divide",
         program=opened(quotients.divide, quotients.DIVISION),
         inputs=cases.quotients(QUOTIENT),
         expected=lambda _, n, d: cases.nearest(signed(n), signed(d)),
-        schemes={WORDS: 1000, SURE_WORDS: 200},
+        schemes=WORDWISE,
         refused=NO_WORDS,
         result=quotients.DIVISION,
+        chunk=1000,
     ),
     Operation(
         name="divide, over a large field",
         program=opened(_grouped),
-        inputs=cases.large_quotients(QUOTIENT),
+        inputs=cases.large_quotients(QUOTIENT, RANGES.denominator),
         expected=lambda ring, n, d: cases.nearest(signed(n, ring.order), signed(d, ring.order)[:, None]),
-        schemes={Replicated3(RANGES.field): 5000, Checked3(RANGES.field): 500},
+        schemes={Replicated3(RANGES.field): MANY, Checked3(RANGES.field): MANY},
         refused=NO_FIELD,
+        chunk=50,
     ),
     Operation(
         name="reciprocal",
         program=opened(_reciprocal, quotients.DIVISION),
         inputs=lambda ring, count: cases.quotients(QUOTIENT)(ring, count)[1:],
         expected=lambda _, d: cases.nearest(1 << 49, signed(d)),
-        schemes={WORDS: 1000, SURE_WORDS: 200},
+        schemes=WORDWISE,
         refused=NO_WORDS,
         result=quotients.DIVISION,
+        chunk=1000,
     ),
 ]
 
