@@ -108,10 +108,10 @@ class Bits:
         return -(-count * self.width // 8)
 
     def encode(self, values: Array) -> bytes:
-        if values.dtype != np.uint64 or (values.size and int(values.max()) >= self.order):
+        if values.dtype != np.uint64 or (self.width < 64 and values.size and int(values.max()) >= self.order):
             raise ValueError(f"an element has more than {self.width} bits")
         if self.width >= 8:
-            return values.astype(_LITTLE[self.width]).tobytes()
+            return values.astype(_LITTLE[self.width], copy=False).tobytes()
         per_byte = 8 // self.width
         flat = np.zeros(-(-values.size // per_byte) * per_byte, dtype=np.uint8)
         flat[: values.size] = values.reshape(-1)
