@@ -55,15 +55,16 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked(Replicated):
-    """One party's side; `journal` holds the products that are not checked yet, over all rings, `spare` the random ANDs
-    that wait for them: a, b and c = a AND b, shares (3, 2, n) of words.
+    """One party's side; `journal` holds the products that no check has taken up yet, over all rings, `spare` the random
+    ANDs that wait for them: a, b and c = a AND b, shares (3, 2, n) of words. `running` has an entry for each check.
     """
 
     journal: list[Product] = field(default_factory=list, repr=False, compare=False)
     spare: list[Array] = field(default_factory=list, repr=False, compare=False)
+    running: list[object] = field(default_factory=list, repr=False, compare=False)
 
     def over(self, ring: Ring) -> Checked:
-        return Checked(self.party, ring, self.journal, self.spare)
+        return Checked(self.party, ring, self.journal, self.spare, self.running)
 
     def unchecked(self, ring: Ring) -> Replicated:
         """The protocols that notice nothing, for the checks themselves."""
@@ -111,29 +112,29 @@ class Checked(Replicated):
         pending = (product for product in self.journal if isinstance(product.ring, Bits))
         words = more + sum(_words(product.ring, product.x) for product in pending)
         lacking = needed_for(words) - sum(made.shape[-1] for made in self.spare)
-        if lacking <= 0:
-            return
-        plain = self.unchecked(BITS)
-        a, b = plain.random((lacking,)), plain.random((lacking,))
-        c = yield from plain.multiply(a, b)
-        self.spare.append(np.stack([a, b, c]))
+        if lacking > 0:
+            made = yield from _random_ands(self.unchecked(BITS), lacking)
+            self.spare.append(made)
 
     def verify(self, first: Stream | None = None) -> Interactive[None]:
         """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS, one less with
         `first`: a challenge that was opened when all products over fields had been sent.
 
-        They leave the journal only afterwards: an opening that runs beside this one must not rely on it. Then it makes
-        random ANDs of its own, in a round more.
+        Every product is checked once: what another opening beside this one checks already is waited for. Where random
+        ANDs are too few, since products beside each other count on the same, more are made in a round more.
         """
-        products = list(self.journal)
+        products, others, mine = list(self.journal), list(self.running), object()
+        self.journal.clear()
+        self.running.append(mine)
         bits = [product for product in products if isinstance(product.ring, Bits)]
         rings = {product.ring.name: product.ring for product in products if product.ring.field}
         checks = [
             _check_products(self, ring, [p for p in products if p.ring == ring], first) for ring in rings.values()
         ]
         yield from together(*checks, *([_check_ands(self, bits)] if bits else []))
-        checked = set(map(id, products))
-        self.journal[:] = [product for product in self.journal if id(product) not in checked]
+        self.running.remove(mine)
+        while any(other in self.running for other in others):
+            yield Round()
 
 
 def _checkable(ring: Ring) -> None:
@@ -204,6 +205,13 @@ def _words(ring: Ring, share: Array) -> int:
     return -(-ring.size(share[0].size) // 8)
 
 
+def _random_ands(plain: Replicated, count: int) -> Interactive[Array]:
+    """a, b and c = a AND b: shares (3, 2, count) of words. Rounds: 1."""
+    a, b = plain.random((count,)), plain.random((count,))
+    c = yield from plain.multiply(a, b)
+    return np.stack([a, b, c])
+
+
 def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     plain = side.unchecked(BITS)
     x = np.concatenate([_packed(product.ring, product.x) for product in products], axis=1)
@@ -212,11 +220,13 @@ def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     count = x.shape[1]
     if count == 0:
         return
-    yield from side._supply(0)
     size = bucket(count)
     total = (count + 1) * size
     made = np.concatenate(side.spare, axis=-1)
     side.spare[:] = [made[..., total:]]
+    if made.shape[-1] < total:
+        more = yield from _random_ands(plain, total - made.shape[-1])
+        made = np.concatenate([made, more], axis=-1)
     a, b, c = made[..., :total]
     stream = yield from side.challenge()
     order = _permutation(stream, total)

@@ -121,7 +121,7 @@ class LyingChecked(Checked):
     """A party that sends what it likes, and never stops because of it."""
 
     def over(self, ring: Any) -> Any:
-        return LyingChecked(self.party, ring, self.journal, self.spare)
+        return LyingChecked(self.party, ring, self.journal, self.spare, self.running)
 
     def unchecked(self, ring: Any) -> Any:
         return LyingReplicated(self.party, ring)
