@@ -69,17 +69,16 @@ class System:
         """The smallest field in which neither determinants nor scaled numerators wrap."""
         return self.quotients.field
 
-    @property
-    def rounds(self) -> int:
-        """How many rounds `solve` takes, without the opening of its result."""
-        return max(4, self.size.bit_length() + 1) + 2 + self.quotients.rounds(self.size)
+    def rounds(self, systems: int = 1) -> int:
+        """How many rounds `solve` takes for a stack of so many systems, without the opening of its result."""
+        return max(4, self.size.bit_length() + 1) + 2 + self.quotients.rounds(systems * self.size)
 
 
 def solve(side: Replicated, matrix: Array, right: Array, system: System) -> Interactive[Array]:
     """floor(scale x + 1/2) for shares A (2, ..., d, d) and b (2, ..., d) over `system.field`: a share (2, ..., d).
 
-    A whole stack of systems shares its rounds: `system.rounds`, 58 for d = 16 with 20 bits, and only for the range test
-    of hundreds of them some more.
+    A whole stack of systems shares its rounds: `system.rounds`, 60 for one of d = 16 with 20 bits. That all solutions
+    are in range is found in a tree: with more than a few of them each doubling adds a round, nothing else does.
     Raises SingularError where any is singular, for the first that is; QuotientError (an |x| scale of 2^50 or more); at
     all parties alike. All learn of every system of the stack whether it is singular, and its rank. Entries outside
     the declared ranges are the caller's to exclude, by `mpc_ops.joint.ranges`: masks are too short for what they give.

@@ -121,4 +121,4 @@ def test_a_linear_system_takes_the_same_whatever_is_drawn(scheme: str) -> None:
     assert transcript != other
     assert (first.rounds, first.sent) == (second.rounds, second.sent)
     if scheme == "unchecked":
-        assert first.rounds == SYSTEM.rounds + 1
+        assert first.rounds == SYSTEM.rounds() + 1

@@ -52,30 +52,31 @@ def test_systems_are_solved_exactly(size: int, bits: int) -> None:
     right = random.integers(-largest, largest + 1, size)
     got, rounds = solved(matrix, right, system)
     assert np.array_equal(got, exact(matrix, right, 1000))
-    assert rounds == system.rounds
+    assert rounds == system.rounds()
 
 
 SMALL = System(size=2, matrix=9, right=9, scale=10)
 
 
-def test_a_stack_gives_what_its_systems_give_in_as_many_rounds() -> None:
-    """30 systems, in one row or in rows of ten, and each of them alone."""
+def test_a_stack_gives_what_its_systems_give() -> None:
+    """50 systems, in one row or in rows of ten, and one of them alone. Of 50 only the tree is deeper."""
     field = SMALL.field
-    matrices, rights = (np.array(field.signed(x)) for x in systems(2, 9)(field, 30))
+    matrices, rights = (np.array(field.signed(x)) for x in systems(2, 9)(field, 50))
     row, rounds = solved(matrices, rights, SMALL)
-    folded, _ = solved(matrices.reshape(3, 10, 2, 2), rights.reshape(3, 10, 2), SMALL)
+    folded, _ = solved(matrices.reshape(5, 10, 2, 2), rights.reshape(5, 10, 2), SMALL)
     single, rounds_of_one = solved(matrices[7], rights[7], SMALL)
-    assert rounds == rounds_of_one == SMALL.rounds
-    assert row.shape == (30, 2)
+    assert (rounds, rounds_of_one) == (SMALL.rounds(50), SMALL.rounds())
+    assert SMALL.rounds(50) - SMALL.rounds() <= 6  # log2
+    assert row.shape == (50, 2)
     assert np.array_equal(row, solutions(matrices.astype(object), rights.astype(object), 10))
-    assert np.array_equal(folded, row.reshape(3, 10, 2))
+    assert np.array_equal(folded, row.reshape(5, 10, 2))
     assert np.array_equal(single, row[7])
 
 
-def test_a_system_of_16_takes_58_rounds() -> None:
+def test_a_system_of_16_takes_60_rounds() -> None:
     """And 521 bits, at 20 bits an entry."""
     system = System(size=16, matrix=(1 << 20) - 1, right=(1 << 20) - 1, scale=1000)
-    assert (system.field, system.rounds) == (F521, 58)
+    assert (system.field, system.rounds()) == (F521, 60)
 
 
 def test_the_three_equations_of_the_documents() -> None:
@@ -161,7 +162,8 @@ def test_the_opened_matrix_hides_the_kernel() -> None:
                     program, field.element(np.array(matrix, dtype=object)), observe=observe, seed=bytes([attempt])
                 )
             width = field.size(4)
-            opened = sum(field.decode(messages[3, sender][:width], (2, 2)) for sender in range(3)) % field.order
-            slope = -int(opened[0, 0]) * pow(int(opened[0, 1]), -1, field.order) % field.order
-            tops.append(slope >> (field.bits - 3))
+            shares = np.stack([field.decode(messages[3, sender][:width], (2, 2)) for sender in range(3)])
+            first, second = field.total(shares, 0)[0]
+            slope = field.mul(field.sub(field.element(0), first), field.inverse(second))
+            tops.append(int(field.integers(slope)) >> (field.bits - 3))
         assert len(set(tops)) >= 5
