@@ -53,14 +53,22 @@ class Product(NamedTuple):
     matrices: bool
 
 
+class RandomAnds(NamedTuple):
+    """a, b and c = a AND b, unless somebody has lied: shares (2, n) of words."""
+
+    a: Array
+    b: Array
+    c: Array
+
+
 @dataclass(frozen=True, slots=True)
 class Checked(Replicated):
     """One party's side; `journal` holds the products that no check has taken up yet, over all rings, `spare` the random
-    ANDs that wait for them: a, b and c = a AND b, shares (3, 2, n) of words. `running` has an entry for each check.
+    ANDs that wait for them: a, b and c = a AND b, shares (2, n) of words. `running` has an entry for each check.
     """
 
     journal: list[Product] = field(default_factory=list, repr=False, compare=False)
-    spare: list[Array] = field(default_factory=list, repr=False, compare=False)
+    spare: list[RandomAnds] = field(default_factory=list, repr=False, compare=False)
     running: list[object] = field(default_factory=list, repr=False, compare=False)
 
     def over(self, ring: Ring) -> Checked:
@@ -111,7 +119,7 @@ class Checked(Replicated):
         """
         pending = (product for product in self.journal if isinstance(product.ring, Bits))
         words = more + sum(_words(product.ring, product.x) for product in pending)
-        lacking = needed_for(words) - sum(made.shape[-1] for made in self.spare)
+        lacking = needed_for(words) - sum(made.a.shape[1] for made in self.spare)
         if lacking > 0:
             made = yield from _random_ands(self.unchecked(BITS), lacking)
             self.spare.append(made)
@@ -205,11 +213,11 @@ def _words(ring: Ring, share: Array) -> int:
     return -(-ring.size(share[0].size) // 8)
 
 
-def _random_ands(plain: Replicated, count: int) -> Interactive[Array]:
-    """a, b and c = a AND b: shares (3, 2, count) of words. Rounds: 1."""
+def _random_ands(plain: Replicated, count: int) -> Interactive[RandomAnds]:
+    """So many new ones. Rounds: 1."""
     a, b = plain.random((count,)), plain.random((count,))
     c = yield from plain.multiply(a, b)
-    return np.stack([a, b, c])
+    return RandomAnds(a, b, c)
 
 
 def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
@@ -222,33 +230,31 @@ def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
         return
     size = bucket(count)
     total = (count + 1) * size
-    made = np.concatenate(side.spare, axis=-1)
-    side.spare[:] = [made[..., total:]]
-    if made.shape[-1] < total:
-        more = yield from _random_ands(plain, total - made.shape[-1])
-        made = np.concatenate([made, more], axis=-1)
-    a, b, c = made[..., :total]
+    lacking = total - sum(made.a.shape[1] for made in side.spare)
+    taken = list(side.spare)
+    side.spare.clear()
+    if lacking > 0:
+        more = yield from _random_ands(plain, lacking)
+        taken.append(more)
+    a, b, c = (np.concatenate(parts, axis=1) for parts in zip(*taken, strict=True))
+    side.spare.append(RandomAnds(a[:, total:], b[:, total:], c[:, total:]))
     stream = yield from side.challenge()
     order = _permutation(stream, total)
-    spare, dealt = order[:size], order[size:]
-    a_dealt, b_dealt, c_dealt = (np.take(part, dealt, axis=1).reshape(2, size, count) for part in (a, b, c))
-    hidden = np.concatenate(
-        [
-            (a_dealt ^ x[:, None]).reshape(2, -1),
-            (b_dealt ^ y[:, None]).reshape(2, -1),
-            a[:, spare],
-            b[:, spare],
-            c[:, spare],
-        ],
-        axis=1,
-    )
-    opened = yield from plain.open_checked(hidden)
+    spare, dealt = order[:size], order[size:].reshape(size, count)
+    # in parts that stay in the cache: each is compared with all words
+    hidden = [np.take(a, part, axis=1) ^ x for part in dealt] + [np.take(b, part, axis=1) ^ y for part in dealt]
+    hidden += [part[:, spare] for part in (a, b, c)]
+    opened = yield from plain.open_checked(np.concatenate(hidden, axis=1))
     rho, sigma = opened[: 2 * size * count].reshape(2, size, count)
     spare_a, spare_b, spare_c = opened[2 * size * count :].reshape(3, size)
     if ((spare_a & spare_b) ^ spare_c).any():
         side.failed("a random AND is wrong: one of the parties lies")
-    rest = c_dealt ^ z[:, None] ^ (a_dealt & sigma) ^ (b_dealt & rho) ^ plain.public(rho & sigma)
-    yield from _all_zero(side, rest)
+    # a = x + rho and b = y + sigma, so c - z = x sigma + y rho + rho sigma
+    rest = [
+        np.take(c, part, axis=1) ^ z ^ (x & one_sigma) ^ (y & one_rho) ^ plain.public(one_rho & one_sigma)
+        for part, one_rho, one_sigma in zip(dealt, rho, sigma, strict=True)
+    ]
+    yield from _all_zero(side, np.concatenate(rest, axis=1))
 
 
 def _all_zero(side: Checked, words: Array) -> Interactive[None]:
