@@ -1,15 +1,14 @@
 """Numbers of any size and sign brought to one length: |x| v in [2^(K-1), 2^K], for a power v of 2 that nobody learns.
 
 The highest place i of 2 x + 1 or -2 x - 1, whichever is above 0, is found in Boolean shares, as planes of which one is
-1; then |x| is 2^i or less, and 2^(i-1) or more. v = 2^(K - i) is the product of two numbers, for the two digits of i to
-the base of about the square root of how many places there are: of each digit, planes of which one is 1 are sums of the
-planes before, and all but the first of them become shares over the field.
+1; then |x| is 2^i or less, and 2^(i-1) or more. v = 2^(K - i) is the product of three numbers, for the three digits of
+i to the base of about the cube root of how many places there are: of each digit, planes of which one is 1 are sums of
+the planes before, and all but the first of them become shares over the field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isqrt
 
 import numpy as np
 
@@ -63,20 +62,24 @@ def places_of_words(side: Replicated, words: Array) -> Interactive[Places]:
 
 
 def normal(side: Replicated, x: Array, of: Places, length: int) -> Interactive[Normal]:
-    """For K = `length`. Rounds: 4."""
+    """For K = `length`. Rounds: 5."""
     ring, lanes, (_, number, words) = large(side), Lanes(x.shape[1]), of.highest.shape
-    base = isqrt(number - 1) + 1
-    square = np.zeros((2, base, base, words), dtype=np.uint64)
-    square.reshape(2, -1, words)[:, :number] = of.highest
-    digits = [lanes.unpack(np.bitwise_xor.reduce(square, axis=axis)[:, 1:]) for axis in (1, 2)]
+    base = next(base for base in range(1, number + 1) if base**3 >= number)
+    cube = np.zeros((2, base, base, base, words), dtype=np.uint64)
+    cube.reshape(2, -1, words)[:, :number] = of.highest
+    digits = [lanes.unpack(np.bitwise_xor.reduce(cube, axis=axes)[:, 1:]) for axes in ((1, 2), (1, 3), (2, 3))]
     shares = yield from from_bit(side, np.concatenate([*digits, of.sign[:, None]], axis=1), ring)
-    below = shares[:, -1]
+    *parts, below = np.split(shares, [(base - 1) * digit for digit in (1, 2, 3)], axis=1)
+    low, middle, high = (
+        _power(side, part, [start - base**digit * place for place in range(base)])
+        for digit, (part, start) in enumerate(zip(parts, (length, 0, 0), strict=True))
+    )
+    below = below[:, 0]
     signed = plus(side, ring.sub(side.zero(below.shape[1:]), ring.add(below, below)), ring.element(1))
-    low = _power(side, shares[:, : base - 1], [length - place for place in range(base)])
-    high = _power(side, shares[:, base - 1 : -1], [-base * place for place in range(base)])
-    products = yield from side.multiply(np.stack([low, x], axis=1), np.stack([high, signed], axis=1))
-    factor = products[:, :1].repeat(2, axis=1)
-    products = yield from side.multiply(factor, np.stack([products[:, 1], signed], axis=1))
+    products = yield from side.multiply(np.stack([low, x], axis=1), np.stack([middle, signed], axis=1))
+    factor = yield from side.multiply(products[:, 0], high)
+    both = np.stack([products[:, 1], signed], axis=1)
+    products = yield from side.multiply(np.stack([factor, factor], axis=1), both)
     return Normal(size=products[:, 0], factor=products[:, 1], below=below, sign=of.sign)
 
 

@@ -25,9 +25,9 @@ from mpc_ops.joint.gates import all_along, from_bit, negation
 from mpc_ops.joint.inverses import COARSE_BITS, COARSE_SHIFT, DIGITS, PLACES, coarse, refined
 from mpc_ops.joint.normal import Normal, Places, normal, places, places_of_words
 from mpc_ops.joint.planes import large, negative, sign_rounds
-from mpc_ops.joint.replicated import Replicated
+from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.joint.rounding import STATISTICAL_BITS, lift, lift_rounds, lift_with_bits, shorten, shorten_all
-from mpc_ops.rings import F127, F521, F1279, Bits, PrimeField
+from mpc_ops.rings import F127, F521, F1279, Z64, Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive, together
 
 QUOTIENT_BITS = 50
@@ -87,7 +87,7 @@ class Quotients:
 
     def later_rounds(self, count: int) -> int:
         """How many of these are left when the highest bits are known. That all are in range is found in a tree."""
-        return max(4, (2 * count - 1).bit_length() + 1) + sign_rounds(self.field) + 13
+        return max(5, (2 * count - 1).bit_length() + 1) + sign_rounds(self.field) + 13
 
 
 def _smallest(*needs: int) -> PrimeField:
@@ -114,7 +114,7 @@ def nearest(side: Replicated, numerators: Array, denominators: Array, ranges: Qu
     Rounds: `ranges.rounds`. Raises QuotientError where one is above 2^50 - 1 or a D is 0, at all parties alike;
     ValueError for shares over another field.
     """
-    if side.ring != ranges.field:
+    if large(side) != ranges.field:
         raise ValueError(f"these quotients are computed over {ranges.field.name}")
     highest = places(side, denominators, ranges.denominator)
     result = yield from _rounded(side, numerators, denominators, highest, ranges)
@@ -126,6 +126,7 @@ def divide(side: Replicated, numerators: Array, denominators: Array, *, scale: i
 
     Rounds: `division_rounds`. Raises QuotientError as `nearest`, ValueError for a scale outside 1..`LARGEST_SCALE`.
     """
+    needed(side, Z64)
     if not 1 <= scale <= LARGEST_SCALE:
         raise ValueError(f"a scale lies between 1 and {LARGEST_SCALE}")
     over, ranges = side.over(DIVISION), replace(WORDS, scale=scale)
@@ -187,10 +188,10 @@ def _equal(side: Replicated, bits: Array, sign: Array) -> Interactive[bool]:
 def _guess(side: Replicated, numerators: Array, factor: Array, d: Array, ranges: Quotients) -> Interactive[Array]:
     """s N v sign(D) / d, rounded, or up to 1 less or 3 more: a share (2, g, n) over `ranges.field`. Rounds: 9."""
     ring = large(side)
-    w, product = yield from together(
-        coarse(side, d), side.multiply(numerators, np.broadcast_to(factor[..., None], numerators.shape))
+    scaled = ring.mul(factor, ring.element(ranges.scale))[..., None]
+    w, whole = yield from together(
+        coarse(side, d), side.multiply(numerators, np.broadcast_to(scaled, numerators.shape))
     )
-    whole = ring.mul(product, ring.element(ranges.scale))
     w, short = yield from shorten_all(
         side,
         [(w, COARSE_SHIFT, COARSE_BITS), (whole, ranges.normal - _GUARD, ranges.normal + QUOTIENT_BITS)],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mpc_ops.joint.quotients import Quotients
 from mpc_ops.rings import Bits, Ring
 from mpc_ops.rounds import Array
 from tests.mpc_ops.joint.common import EXTREMES, stream
@@ -129,18 +130,19 @@ def quotients(most: int) -> Any:
     return inputs
 
 
-def large_quotients(most: int, bits: int) -> Any:
-    """Denominators of up to so many bits, twenty numerators for each: exact multiples, ties, neighbours."""
+def large_quotients(most: int, sizes: Quotients) -> Any:
+    """Denominators of all sizes, twenty numerators for each: exact multiples, ties, neighbours."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
         random, groups = np.random.default_rng(cases), max(cases // 20, 1)
-        (d,) = bounded(bits)(ring, groups)
+        (d,) = bounded(sizes.denominator)(ring, groups)
         d = signed(ring.integers(d), ring.order)
         d = np.where(d == 0, 1, d)
         q = (random.integers(-most + 1, most, (groups, 20)) >> random.integers(0, 50, (groups, 20))).astype(object)
         ties = abs(d)[:, None] // 2 * random.integers(0, 2, (groups, 20))
         n = q * d[:, None] + random.integers(-1, 2, (groups, 20)) + ties
-        return [ring.element(np.where(abs(n) < most * abs(d)[:, None], n, 0)), ring.element(d)]
+        fits = (abs(n) < most * abs(d)[:, None]) & (abs(n) < 1 << sizes.numerator)
+        return [ring.element(np.where(fits, n, 0)), ring.element(d)]
 
     return inputs
 

@@ -203,12 +203,18 @@ def _reciprocal(side: Any, d: Array) -> Interactive[Array]:
 
 def _grouped(side: Any, n: Array, d: Array) -> Interactive[Array]:
     """Each denominator for twenty numerators."""
-    result = yield from quotients.nearest(side, n, d, RANGES)
+    result = yield from quotients.nearest(side, n, d, RANGES.get(side.ring, RANGES[F127]))
     return result
 
 
 QUOTIENT = quotients.LARGEST
-RANGES = quotients.Quotients(numerator=150, denominator=100)
+RANGES = {
+    ranges.field: ranges
+    for ranges in (
+        quotients.Quotients(numerator=83, denominator=74),
+        quotients.Quotients(numerator=150, denominator=100),
+    )
+}
 FIXED_POINT = [
     *_truncation(1, 30_000, 60_000),
     *_truncation(20, 30_000, 30_000),
@@ -226,9 +232,9 @@ FIXED_POINT = [
     Operation(
         name="divide, over a large field",
         program=opened(_grouped),
-        inputs=cases.large_quotients(QUOTIENT, RANGES.denominator),
+        inputs=lambda ring, count: cases.large_quotients(QUOTIENT, RANGES[ring])(ring, count),
         expected=lambda ring, n, d: cases.nearest(signed(n, ring.order), signed(d, ring.order)[:, None]),
-        schemes={Replicated3(RANGES.field): MANY, Checked3(RANGES.field): MANY},
+        schemes={LARGE: MANY, Replicated3(F521): 20_000, SURE_LARGE: MANY, Checked3(F521): 5000},
         refused=NO_FIELD,
         chunk=50,
     ),
