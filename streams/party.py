@@ -105,7 +105,7 @@ class PartyRole:
         windows = sorted((one for state in states for one in state["windows"]), key=lambda one: one["window"])
         self._metrics.open_windows.set(len(windows))
         self._metrics.oldest_open.set(windows[0]["window"] / 1000 if windows else 0)
-        task, recents = self._seat.task, [fold.recent for fold in self._roots.values()]
+        task, recents = self._seat.task, [fold.news.recent for fold in self._roots.values()]
         waited = {name for one in windows if one["waits_for"] != "gateways" for name in one["parties"]}
         self._page = {
             "live": bool(states) and all(state["caught_up"] for state in states),
