@@ -32,9 +32,9 @@ from tests.trial import HOUR, START, Trial, make_trial
 SIDES: dict[str, type[Replicated]] = {"unchecked": Replicated, "checked": Checked}
 LARGEST = 8 << 20
 """Bytes of a record."""
-WARM = 1000
+WARM = 3000
 """Rounds of short records before the first run. A broker that has just started compiles while it serves: a round takes
-some 8 ms then, and 2 when a few hundred have passed. One that has been running for an hour is past that."""
+some 8 ms then, and 2 when a few thousand have passed. One that has been running for an hour is past that."""
 SILENT = 60.0
 """Seconds without a record after which a party gives up."""
 
