@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mpc_ops.joint import base, polynomials
-from mpc_ops.rings import BITS, F61, F127, Z64, Ring
+from mpc_ops.rings import BITS, F61, F127, Z64, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
 from tests.mpc_ops.joint import cases
 from tests.mpc_ops.joint.cases import Exact, several
@@ -78,8 +78,8 @@ def public(ring: Ring, *shape: int) -> Array:
 
 
 def general(large: int, *without: Any) -> dict[Any, int]:
-    """All schemes but some; `large` cases where elements are Python's integers."""
-    return {scheme: large if scheme.ring.dtype == object else MANY for scheme in EVERY if scheme not in without}
+    """All schemes but some; `large` cases where elements have many words."""
+    return {scheme: large if isinstance(scheme.ring, PrimeField) else MANY for scheme in EVERY if scheme not in without}
 
 
 def labels(count: int) -> Any:
@@ -108,7 +108,7 @@ LINEAR = [
         ),
         inputs=several(1),
         expected=lambda ring, x: Exact(ring).add(
-            Exact(ring).mul(x, public(ring, len(x)).astype(object)), public(ring, len(x)).astype(object)[::-1]
+            Exact(ring).mul(x, ring.integers(public(ring, len(x)))), ring.integers(public(ring, len(x)))[::-1]
         ),
         schemes=general(20_000),
     ),
@@ -116,7 +116,7 @@ LINEAR = [
         name="y = A x, public matrix",
         program=local(lambda side, x: base.image(side, public(side.ring, 4, 3), x)),
         inputs=lambda ring, count: several(1, 3)(ring, count // 4),
-        expected=lambda ring, x: Exact(ring).matmul(public(ring, 4, 3).astype(object), x[..., None])[..., 0],
+        expected=lambda ring, x: Exact(ring).matmul(ring.integers(public(ring, 4, 3)), x[..., None])[..., 0],
         schemes=general(20_000),
     ),
     Operation(
@@ -157,7 +157,7 @@ PRODUCTS = [
         name="polynomial, public coefficients",
         program=opened(lambda side, x: polynomials.evaluate(side, public(side.ring, 6), x)),
         inputs=several(1),
-        expected=lambda ring, x: Exact(ring).polynomial(public(ring, 6).astype(object), x),
+        expected=lambda ring, x: Exact(ring).polynomial(ring.integers(public(ring, 6)), x),
         schemes=general(5000, SURE_WORDS) | {SURE_BOOLEAN: 20_000},
         refused=(SURE_WORDS,),
     ),

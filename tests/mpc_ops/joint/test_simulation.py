@@ -168,7 +168,7 @@ def _masked(draws: Stream, output: Array) -> Iterator[Array]:
 def _masked_in_field(draws: Stream, output: Array) -> Iterator[Array]:
     """Over a field: the shift's low bits, and the sum of three numbers of 80 + 41 - 8 bits above them."""
     yield F127.element(
-        _bounded(draws, output.shape, 80 + 41 - 8) * 256 + Bits(8).draw(draws, output.shape).astype(object)
+        _bounded(draws, output.shape, 80 + 41 - 8) * 256 + Bits(8).integers(Bits(8).draw(draws, output.shape))
     )
     yield output
 
@@ -354,7 +354,7 @@ def simulated_side(scheme: Any, party: Party, script: Script) -> Any:
 
 def low_words(values: Array) -> Any:
     """The lowest 64 bits of each."""
-    return np.array([int(value) % (1 << 64) for value in values.reshape(-1)], dtype=np.uint64)
+    return np.ascontiguousarray(values).reshape(-1).view("<u8").reshape(values.size, -1)[:, 0]
 
 
 def farthest(name: str, party: int, write: Callable[[Stream, Array], Iterator[Array]]) -> float:

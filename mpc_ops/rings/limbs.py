@@ -1,0 +1,79 @@
+"""Products modulo 2^bits - 1 of numbers in 64-bit words (`mpc_ops.rings.carries`), from limbs of 16 and 32 bits.
+
+Limbs of 16 or 32 bits are how words lie in memory anyway. A product's limb is a sum of products of limbs
+
+    z[k] = sum of x[i] y[k - i],      y[j - L] = 2^(16 L - bits) y[j] for the L limbs of 16 bits of y,
+
+since 2^bits = 1. So every z[k] is an inner product of x with a part of one array of 2 L numbers, and its carries
+wait until all are added up. Between many numbers and as many, numpy adds these up in uint64, with x in limbs of 32
+bits: below 2^60. Between matrices it is a product of matrices of floats, exact below 2^53, and the machine's BLAS.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_ops.rings.carries import WORD, Words, add, joined, words_for
+
+_BLOCK = 1 << 10
+"""Numbers that are multiplied in one go."""
+_FLOATS = 1 << 20
+"""Floats of the left matrix that are multiplied in one go."""
+
+
+def multiply(x: Words, y: Words, bits: int) -> Words:
+    """x y, number by number: (n, words)."""
+    result = np.empty_like(x)
+    limbs, wide = -(-bits // 16), -(-bits // 32)
+    for start in range(0, len(x), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        left = x[block].view("<u4")[:, :wide].T.astype(np.uint64, order="C")
+        count = left.shape[1]
+        right = np.empty((2 * limbs, count), dtype=np.uint64)
+        right[limbs:] = y[block].view("<u2")[:, :limbs].T
+        np.left_shift(right[limbs:], np.uint64(16 * limbs - bits), out=right[:limbs])
+        row = right.strides[0]
+        shifted = np.ndarray((wide, limbs, count), np.uint64, right, limbs * row, (-2 * row, row, 8))
+        result[block] = joined(np.einsum("in,ikn->kn", left, shifted), 16, bits)
+    return result
+
+
+def matrix_product(x: Words, y: Words, bits: int) -> Words:
+    """(n, k, words) and (k, m, words) give (n, m, words)."""
+    limbs = -(-bits // 16)
+    most = (1 << (53 - 32 - (16 * limbs - bits))) // limbs  # terms that add up below 2^53
+    parts = [
+        _exact_product(x[:, start : start + most], _shifted(y[start : start + most], bits), bits)
+        for start in range(0, max(x.shape[1], 1), most)
+    ]
+    result = parts[0]
+    for part in parts[1:]:
+        result = add(result, part, bits)
+    return result.reshape(len(x), y.shape[1], words_for(bits))
+
+
+def _shifted(y: Words, bits: int) -> NDArray[np.float64]:
+    """The limbs of (k, m, words) as a matrix (k L, m L): line (i, a) and column (j, b) hold limb b - a of y[i, j]."""
+    (rows, columns), limbs = y.shape[:2], -(-bits // 16)
+    twice = np.empty((rows, columns, 2 * limbs))
+    twice[..., limbs:] = np.ascontiguousarray(y).view("<u2")[..., :limbs]
+    np.multiply(twice[..., limbs:], 1 << (16 * limbs - bits), out=twice[..., :limbs])
+    line, number = twice.strides[:2]
+    view = np.ndarray((rows, limbs, columns, limbs), np.float64, twice, 8 * limbs, (line, -8, number, 8))
+    return view.reshape(rows * limbs, columns * limbs)
+
+
+def _exact_product(x: Words, shifted: NDArray[np.float64], bits: int) -> Words:
+    (count, terms), limbs = x.shape[:2], -(-bits // 16)
+    columns = shifted.shape[1] // limbs
+    result = np.empty((count, columns, words_for(bits)), dtype=WORD)
+    lines = max(_FLOATS // max(prod(x.shape[1:]), 1), 1)
+    for start in range(0, count, lines):
+        block = slice(start, start + lines)
+        left = np.ascontiguousarray(x[block]).view("<u2")[..., :limbs].astype(np.float64)
+        sums = np.matmul(left.reshape(-1, terms * limbs), shifted).reshape(-1, limbs)
+        result[block] = joined(sums.T.astype(np.uint64, order="C"), 16, bits).reshape(-1, columns, words_for(bits))
+    return result.reshape(count * columns, words_for(bits))
