@@ -11,8 +11,6 @@ bits: below 2^60. Between matrices it is a product of matrices of floats, exact 
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +23,11 @@ _FLOATS = 1 << 20
 
 
 def multiply(x: Words, y: Words, bits: int) -> Words:
-    """x y, number by number: (n, words)."""
+    """x y, number by number: (n, words). The fewer words one side needs, the less work."""
     result = np.empty_like(x)
-    limbs, wide = -(-bits // 16), -(-bits // 32)
+    if _used(y) < _used(x):
+        x, y = y, x
+    limbs, wide = -(-bits // 16), min(-(-bits // 32), 2 * _used(x))
     for start in range(0, len(x), _BLOCK):
         block = slice(start, start + _BLOCK)
         left = x[block].view("<u4")[:, :wide].T.astype(np.uint64, order="C")
@@ -41,39 +41,48 @@ def multiply(x: Words, y: Words, bits: int) -> Words:
     return result
 
 
+def _used(x: Words) -> int:
+    """How many words, from the lowest on, hold all that is not 0; at least 1."""
+    return 1 + max(np.flatnonzero(np.bitwise_or.reduce(x, axis=0)).tolist(), default=0)
+
+
 def matrix_product(x: Words, y: Words, bits: int) -> Words:
-    """(n, k, words) and (k, m, words) give (n, m, words)."""
+    """Stacks of matrices: (s, n, k, words) and (s, k, m, words) give (s, n, m, words)."""
     limbs = -(-bits // 16)
     most = (1 << (53 - 32 - (16 * limbs - bits))) // limbs  # terms that add up below 2^53
     parts = [
-        _exact_product(x[:, start : start + most], _shifted(y[start : start + most], bits), bits)
-        for start in range(0, max(x.shape[1], 1), most)
+        _exact_product(x[:, :, start : start + most], y[:, start : start + most], bits)
+        for start in range(0, max(x.shape[2], 1), most)
     ]
     result = parts[0]
     for part in parts[1:]:
         result = add(result, part, bits)
-    return result.reshape(len(x), y.shape[1], words_for(bits))
+    return result.reshape(*x.shape[:2], y.shape[2], words_for(bits))
 
 
 def _shifted(y: Words, bits: int) -> NDArray[np.float64]:
-    """The limbs of (k, m, words) as a matrix (k L, m L): line (i, a) and column (j, b) hold limb b - a of y[i, j]."""
-    (rows, columns), limbs = y.shape[:2], -(-bits // 16)
-    twice = np.empty((rows, columns, 2 * limbs))
+    """The limbs of (s, k, m, words) as matrices (s, k L, m L): line (i, a), column (j, b): limb b - a of y[i, j]."""
+    shape, limbs = y.shape[:3], -(-bits // 16)
+    twice = np.empty((*shape, 2 * limbs))
     twice[..., limbs:] = np.ascontiguousarray(y).view("<u2")[..., :limbs]
     np.multiply(twice[..., limbs:], 1 << (16 * limbs - bits), out=twice[..., :limbs])
-    line, number = twice.strides[:2]
-    view = np.ndarray((rows, limbs, columns, limbs), np.float64, twice, 8 * limbs, (line, -8, number, 8))
-    return view.reshape(rows * limbs, columns * limbs)
+    matrix, line, number = twice.strides[:3]
+    view = np.ndarray((*shape[:2], limbs, shape[2], limbs), np.float64, twice, 8 * limbs, (matrix, line, -8, number, 8))
+    return view.reshape(shape[0], shape[1] * limbs, shape[2] * limbs)
 
 
-def _exact_product(x: Words, shifted: NDArray[np.float64], bits: int) -> Words:
-    (count, terms), limbs = x.shape[:2], -(-bits // 16)
-    columns = shifted.shape[1] // limbs
-    result = np.empty((count, columns, words_for(bits)), dtype=WORD)
-    lines = max(_FLOATS // max(prod(x.shape[1:]), 1), 1)
-    for start in range(0, count, lines):
-        block = slice(start, start + lines)
-        left = np.ascontiguousarray(x[block]).view("<u2")[..., :limbs].astype(np.float64)
-        sums = np.matmul(left.reshape(-1, terms * limbs), shifted).reshape(-1, limbs)
-        result[block] = joined(sums.T.astype(np.uint64, order="C"), 16, bits).reshape(-1, columns, words_for(bits))
-    return result.reshape(count * columns, words_for(bits))
+def _exact_product(x: Words, y: Words, bits: int) -> Words:
+    (stack, count, terms), columns, limbs = x.shape[:3], y.shape[2], -(-bits // 16)
+    result = np.empty((stack, count, columns, words_for(bits)), dtype=WORD)
+    line = max(terms * limbs, 1)
+    lines = max(_FLOATS // line, 1)
+    matrices = max(_FLOATS // (line * max(min(lines, count), columns * limbs, 1)), 1)
+    for start in range(0, stack, matrices):
+        some = slice(start, start + matrices)
+        shifted = _shifted(y[some], bits)
+        for first in range(0, count, lines):
+            left = np.ascontiguousarray(x[some, first : first + lines]).view("<u2")[..., :limbs].astype(np.float64)
+            sums = np.matmul(left.reshape(*left.shape[:2], terms * limbs), shifted).reshape(-1, limbs)
+            numbers = joined(sums.T.astype(np.uint64, order="C"), 16, bits)
+            result[some, first : first + lines] = numbers.reshape(*left.shape[:2], columns, words_for(bits))
+    return result.reshape(-1, words_for(bits))

@@ -24,7 +24,7 @@ _FEW = {127: 64, 521: 128, 1279: 512}
 """Up to so many products are computed in Python's integers: what numpy does before the first takes as long."""
 
 _ZERO = np.uint64(0)
-_LINES = 4
+_LINES = {127: 2, 521: 4, 1279: 8}
 """Matrices of fewer lines and columns are multiplied element by element."""
 
 
@@ -110,7 +110,7 @@ class PrimeField:
             return self._folded(np.asarray(self.integers(a) * self.integers(b), dtype=object))
         if min(a.size, b.size) == 1:
             factor, others = (a, b) if a.size == 1 else (b, a)
-            return self._matrix(others.reshape(-1, 1), factor.reshape(1, 1)).reshape(shape)
+            return self._matrices(others.reshape(-1, 1), factor.reshape(1, 1)).reshape(shape)
         x, y, shape = self._both(a, b)
         return self._elements(limbs.multiply(x, y, self.bits), shape)
 
@@ -209,24 +209,21 @@ class PrimeField:
         if a.shape[-1] != b.shape[-2]:
             raise ValueError("the shapes do not match")
         stack, terms = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-1]
+        shape = (*stack, a.shape[-2], b.shape[-1])
         if prod(stack) * a.shape[-2] * terms * b.shape[-1] <= _FEW[self.bits]:
             return self._folded(np.matmul(self.integers(a), self.integers(b)))
         lines = a.size // terms if b.ndim == 2 else a.shape[-2]  # that meet the same columns
         columns = b.size // terms if a.ndim == 2 else b.shape[-1]
-        if max(lines, columns) < _LINES:
+        if max(lines, columns) < _LINES[self.bits]:
             return self.total(self.mul(a[..., :, None, :], np.swapaxes(b, -1, -2)[..., None, :, :]), -1)
         if lines < columns:
             return np.swapaxes(self._matrices(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2)), -1, -2)
         if b.ndim == 2:
-            return self._matrix(a.reshape(-1, terms), b).reshape(*a.shape[:-1], b.shape[-1])
-        left, right = (np.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:]) for x in (a, b))
-        result = np.stack([self._matrix(x, y) for x, y in zip(left, right, strict=True)])
-        return result.reshape(*stack, *result.shape[1:])
-
-    def _matrix(self, a: Array, b: Array) -> Array:
-        """(n, k) and (k, m) give (n, m)."""
+            a, b = a.reshape(1, -1, terms), b[None]  # one matrix
+        else:
+            a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:]) for x in (a, b))
         x, y = (self._words(m).reshape(*m.shape, -1) for m in (a, b))
-        return self._elements(limbs.matrix_product(x, y, self.bits), (len(a), b.shape[1]))
+        return self._elements(limbs.matrix_product(x, y, self.bits), shape)
 
     def _inverse(self, a: Array) -> Array:
         """Of a vector without 0: with a single inversion, that of all of them multiplied (Montgomery's trick)."""
