@@ -127,8 +127,8 @@ class CollectorMetrics:
         )
         self.cells = Counter("sotto_collector_cells", "Cells with an outcome", ["outcome", "reason"], registry=registry)
         self.joint = Counter(
-            "sotto_collector_joint_jobs",
-            "Joint computations of windows, by outcome",
+            "sotto_collector_joint_results",
+            "Outcomes of joint computations: one for each group that stands by itself, else one for the job",
             ["job", "outcome", "reason"],
             registry=registry,
         )

@@ -65,7 +65,7 @@ LISTED = {
         "oldest_waiting_timestamp_seconds",
         "party_missing_total",
         "share_mismatch_total",
-        "joint_jobs_total",
+        "joint_results_total",
         "contradictions_total",
         "organisations",
     },
