@@ -285,4 +285,4 @@ def test_division_of_shares_over_words() -> None:
     got = quotients.DIVISION.signed(Replicated3(quotients.DIVISION).reveal(result.results))
     expected = [floor(Fraction(scale * a, b) + Fraction(1, 2)) for a, b in zip(n.tolist(), d.tolist(), strict=True)]
     assert got == expected
-    assert result.rounds == 10 + quotients.WORDS.rounds(60) == 52
+    assert result.rounds == quotients.division_rounds(60) == 10 + 9 + 8 + 9 + 13
