@@ -128,6 +128,28 @@ def test_sign() -> None:
     assert one.sent == (64 * 253 // 8,) * 3
 
 
+@pytest.mark.parametrize("width", range(1, 65))
+def test_the_sign_of_short_words(width: int) -> None:
+    """Right for every number that fits, both ends among them, in at most 8 rounds and four ANDs for each of the bits
+    that are compared, which are at most a third more than those declared, or one.
+    """
+    x = words(("short", width), 500).view(np.int64) >> np.int64(64 - width)
+    x[:4] = (-1 << (width - 1), (1 << (width - 1)) - 1, 0, -1)
+    result = ARITHMETIC.run(lambda side, share: comparing.sign(side, share, width), x.view(np.uint64))
+    assert np.array_equal(boolean(result, 1), x < 0)
+    assert result.rounds == comparing.rounds(width) <= comparing.rounds() == 8
+    compared = sum(part.width for part in comparing.parts(width))
+    assert width <= compared <= max(width + 1, width * 4 / 3)
+    assert result.sent[0] <= 500 * 4 * compared // 8 + result.rounds
+
+
+@pytest.mark.parametrize("width", [0, 65])
+def test_words_of_other_lengths_are_refused(width: int) -> None:
+    """Of 1 to 64 bits."""
+    with pytest.raises(ValueError, match="1 to 64 bits"):
+        comparing.parts(width)
+
+
 def test_less() -> None:
     """Comparisons of 10^5 signed numbers whose differences stay below 2^63, and of neighbours."""
     a, b = (words(name, 100_000) >> np.uint64(2) for name in "ab")
