@@ -42,12 +42,32 @@ class ThresholdSpec(Grouped):
         """The limit in steps. A sum of steps is above the limit exactly if it is above its floor."""
         return int(Fraction(self.limit) / Fraction(measure.resolution) // 1)
 
+    def decides(self, measure: Measure, limits: Limits, cells: int) -> None:
+        """Refuse (ValueError) a limit that all sums of so many cells are above, or none: the answer is known before."""
+        limit, lowest = self.limit_steps(measure), measure.minimum_steps
+        highest = lowest + measure.steps
+        if self.of == "sum":
+            most = limits.readings * cells
+            lowest, highest = min(lowest, most * lowest), max(highest, most * highest)
+        if lowest <= limit < highest:
+            return
+        never = limit >= highest
+        end = decimal_text(exact_decimal((highest if never else lowest) * Fraction(measure.resolution)))
+        msg = (
+            f"{'no' if never else 'every'} {self.of} of {self.measure} is above {decimal_text(self.limit)}: the"
+            f" {'largest' if never else 'smallest'} that there can be under range and [limits] is {end}. Choose a"
+            f" {'lower' if never else 'higher'} limit"
+        )
+        raise ValueError(msg)
+
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
         super().check(measures, labels, limits)
         measure = measures[self.measure]
         limit = self.limit_steps(measure)
         if self.of == "sum":
             fits("the distance of a sum from the limit, in steps,", largest_sum(measure, limits) + abs(limit), 63)
+            if self.labels(labels) == tuple(labels):  # else a sum is of as many cells as the roster has label values
+                self.decides(measure, limits, 1)
             return
         if limit * Fraction(measure.resolution) != Fraction(self.limit):
             msg = (
@@ -56,6 +76,7 @@ class ThresholdSpec(Grouped):
             )
             raise ValueError(msg)
         fits("the distance of a sum from limit x count, in steps,", limits.readings * measure.farthest(limit), 63)
+        self.decides(measure, limits, 1)
 
     @property
     def keys(self) -> tuple[str, ...]:

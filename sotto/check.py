@@ -63,7 +63,7 @@ def check(
     else:
         answer(report(found, verbose=verbose))
         if ready:
-            answer(f"Ready: {checks.title}.   Each check in full: -v")
+            answer(f"Ready: {checks.title}." + ("" if verbose else "   Each check in full: -v"))
     if not ready:
         raise typer.Exit(NotReadyError.exit_code)
 

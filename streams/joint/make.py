@@ -6,7 +6,7 @@ What the entry alone shows has been checked with the task (`protocol.joint`); he
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from mpc_ops.joint.jobs import Circuit, Job, LeastSquares, LinearSolve, Polynomial, Product, Rank, Threshold
 from mpc_ops.joint.linear import System
@@ -25,6 +25,8 @@ from protocol.joint import (
 from protocol.joint_entry import largest_sum
 from protocol.task import Task
 
+_ANOTHER: Final = "A task that is changed is another task: all have to agree to it."
+
 Maker = Callable[[int], Job]
 """Makes the job on so many groups. Raises ValueError where its numbers could leave what holds them."""
 
@@ -39,7 +41,8 @@ def place_of(place: str | int, count: int) -> int:
 def maker(task: Task, spec: JointSpec, *, groups: int, cells: int, netlist: Netlist | None) -> Maker:
     """What makes the jobs of an entry; each column adds up `cells` cells. `netlist`: that of a circuit.
 
-    Raises ConfigError for what does not suit the roster: a place that there is not, a system that is not square.
+    Raises ConfigError for what does not suit the roster: a place that there is not, a system that is not square,
+    a limit that no sum reaches, wires that do not match.
     """
     match spec:
         case ThresholdSpec():
@@ -63,6 +66,10 @@ def maker(task: Task, spec: JointSpec, *, groups: int, cells: int, netlist: Netl
 def _threshold(task: Task, spec: ThresholdSpec, cells: int) -> Maker:
     measure = task.measures[spec.measure]
     limit = spec.limit_steps(measure)
+    try:
+        spec.decides(measure, task.limits, cells)
+    except ValueError as error:
+        raise ConfigError(f"joint {spec.name}: {error}", remedy=_ANOTHER) from error
     if spec.of == "sum":
         largest = largest_sum(measure, task.limits, cells)
         return lambda count: Threshold(limits=(limit,) * count, largest=largest)
@@ -83,15 +90,23 @@ def _product(task: Task, spec: ProductSpec, cells: int) -> Maker:
 
 def _circuit(spec: CircuitSpec, netlist: Netlist) -> Maker:
     widths = tuple(bits for _, bits in spec.inputs)
+    wires = sum(netlist.inputs)
+    if sum(widths) != wires:
+        raise ConfigError(
+            f"joint {spec.name}: its inputs have {sum(widths)} bits, the circuit has {wires} input wires",
+            remedy=f"Make the bits in inputs add up to {wires}, the input wires. {_ANOTHER}",
+        )
     return lambda count: Circuit(netlist=netlist, widths=widths, instances=count)
 
 
 def _rank(task: Task, spec: RankSpec, groups: int, cells: int) -> Maker:
     places = tuple(place_of(place, groups) for place in spec.places)
-    if any(not 0 <= place < groups for place in places):
+    missing = [wanted for wanted, place in zip(spec.places, places, strict=True) if not 0 <= place < groups]
+    if missing:
         raise ConfigError(
-            f"joint {spec.name} asks for a place that there is not among {groups} values",
-            remedy=f"Places are 1 to {groups} from the top, or -1 to -{groups} from the bottom.",
+            f"joint {spec.name} asks for place {', '.join(map(str, missing))}, and there are {groups} places: one for"
+            " each combination of label values in the roster",
+            remedy=f"Places are 1 to {groups} from the top, or -1 to -{groups} from the bottom. {_ANOTHER}",
         )
     largest = largest_sum(task.measures[spec.measure], task.limits, cells)
     what: Literal["values", "indices"] = "indices" if spec.reveal == "labels" else "values"

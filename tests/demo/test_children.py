@@ -56,6 +56,8 @@ def test_a_process_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
         with pytest.raises(SottoError, match="sink has ended") as caught:
             children.check()
     assert "absent.toml" in str(caught.value)
+    assert "give the same command again" in str(caught.value)
+    assert "demo" not in str(caught.value.remedy).replace(str(tmp_path), "")
 
 
 PARENT = """
