@@ -23,11 +23,9 @@ _FLOATS = 1 << 20
 
 
 def multiply(x: Words, y: Words, bits: int) -> Words:
-    """x y, number by number: (n, words). The fewer words one side needs, the less work."""
+    """x y, number by number: (n, words)."""
     result = np.empty_like(x)
-    if _used(y) < _used(x):
-        x, y = y, x
-    limbs, wide = -(-bits // 16), min(-(-bits // 32), 2 * _used(x))
+    limbs, wide = -(-bits // 16), -(-bits // 32)
     for start in range(0, len(x), _BLOCK):
         block = slice(start, start + _BLOCK)
         left = x[block].view("<u4")[:, :wide].T.astype(np.uint64, order="C")
@@ -39,11 +37,6 @@ def multiply(x: Words, y: Words, bits: int) -> Words:
         shifted = np.ndarray((wide, limbs, count), np.uint64, right, limbs * row, (-2 * row, row, 8))
         result[block] = joined(np.einsum("in,ikn->kn", left, shifted), 16, bits)
     return result
-
-
-def _used(x: Words) -> int:
-    """How many words, from the lowest on, hold all that is not 0; at least 1."""
-    return 1 + max(np.flatnonzero(np.bitwise_or.reduce(x, axis=0)).tolist(), default=0)
 
 
 def matrix_product(x: Words, y: Words, bits: int) -> Words:

@@ -1,4 +1,4 @@
-"""Products in large fields whose shape or size chooses another way of computing, against Python's integers."""
+"""Matrix products in large fields, whose shape chooses how they are computed, against Python's integers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,3 @@ def test_stacks_of_matrices(field: Any, shape: tuple[int, int, int]) -> None:
         a, b = some(field, "a", (*first, lines, terms)), some(field, "b", (*second, terms, columns))
         want = np.matmul(field.integers(a), field.integers(b)) % field.order
         assert np.array_equal(field.integers(field.matmul(a, b)), want)
-
-
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_factors_of_few_words(field: Any) -> None:
-    """On either side: 0, words, and halves of all sizes."""
-    long = some(field, "long", (600,))
-    for bits in (0, 1, 32, 33, 64, 65, field.bits // 2):
-        short = field.low_bits(some(field, "short", (600,)), bits)
-        want = field.integers(long) * field.integers(short) % field.order
-        assert np.array_equal(field.integers(field.mul(long, short)), want)
-        assert np.array_equal(field.integers(field.mul(short, long)), want)
