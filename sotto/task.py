@@ -12,12 +12,15 @@ from typing import Annotated
 import typer
 
 from protocol.canonical import decimal_text
+from protocol.errors import ConfigError
+from protocol.joint import CircuitSpec
 from protocol.measure import Measure
 from protocol.task import Task
 from protocol.units import format_duration
 from runtime.files import load
 from sotto.job_words import job_in_words
-from sotto.terminal import answer
+from sotto.terminal import answer, error_text
+from streams.joint.netlists import check_wires, load_netlist
 
 app = typer.Typer(help="The task in plain words, and its id.", no_args_is_help=True)
 
@@ -33,7 +36,7 @@ def show(file: _File, *, as_json: Annotated[bool, typer.Option("--json", help="F
     if as_json:
         answer(json.dumps({"id": task.id, "hash": task.hash.hex(), **task.document()}, indent=2, ensure_ascii=False))
     else:
-        answer(in_words(task))
+        answer("\n".join([in_words(task), *circuits_in_words(task, file.parent)]))
 
 
 @app.command("id")
@@ -79,6 +82,24 @@ def in_words(task: Task) -> str:
             *measures,
         ]
     )
+
+
+def circuits_in_words(task: Task, directory: Path) -> list[str]:
+    """Say of each circuit whether its file lies beside the task's, is the agreed one, and takes what it is given."""
+    lines = []
+    for spec in task.joint:
+        if isinstance(spec, CircuitSpec):
+            try:
+                netlist = load_netlist(spec, directory)
+                check_wires(spec, netlist)
+            except ConfigError as error:
+                lines.append(error_text(error, kind=f"Circuit of {spec.name}"))
+            else:
+                lines.append(
+                    f"Circuit of {spec.name}: {spec.file} lies beside the task and has the agreed SHA-256;"
+                    f" {sum(netlist.inputs)} input wires, {sum(netlist.outputs)} output wires."
+                )
+    return lines
 
 
 def _unit(measure: Measure) -> str:

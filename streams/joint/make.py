@@ -24,6 +24,7 @@ from protocol.joint import (
 )
 from protocol.joint_entry import largest_sum
 from protocol.task import Task
+from streams.joint.netlists import check_wires
 
 _ANOTHER: Final = "A task that is changed is another task: all have to agree to it."
 
@@ -90,12 +91,7 @@ def _product(task: Task, spec: ProductSpec, cells: int) -> Maker:
 
 def _circuit(spec: CircuitSpec, netlist: Netlist) -> Maker:
     widths = tuple(bits for _, bits in spec.inputs)
-    wires = sum(netlist.inputs)
-    if sum(widths) != wires:
-        raise ConfigError(
-            f"joint {spec.name}: its inputs have {sum(widths)} bits, the circuit has {wires} input wires",
-            remedy=f"Make the bits in inputs add up to {wires}, the input wires. {_ANOTHER}",
-        )
+    check_wires(spec, netlist)
     return lambda count: Circuit(netlist=netlist, widths=widths, instances=count)
 
 
