@@ -279,9 +279,8 @@ def _hash(words: Array) -> bytes:
 
 def _packed(ring: Ring, share: Array) -> Array:
     """A share of words of any width as words of 64 bits: (2, n), the last one filled with 0."""
-    data = [ring.encode(component) for component in share]
-    words = -(-len(data[0]) // 8)
-    return np.stack([np.frombuffer(part.ljust(8 * words, b"\0"), dtype="<u8").astype(np.uint64) for part in data])
+    assert isinstance(ring, Bits), "internal error: an AND of what are no bits"
+    return ring.packed(share.reshape(2, -1))
 
 
 def _permutation(stream: Stream, count: int) -> NDArray[np.intp]:

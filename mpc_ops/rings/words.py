@@ -115,9 +115,7 @@ class Bits:
         per_byte = 8 // self.width
         flat = np.zeros(-(-values.size // per_byte) * per_byte, dtype=np.uint8)
         flat[: values.size] = values.reshape(-1)
-        shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(self.width)
-        packed: Array = np.bitwise_or.reduce(flat.reshape(-1, per_byte) << shifts, axis=1)
-        return packed.tobytes()
+        return _joined(flat, self.width).tobytes()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
         count = prod(shape)
@@ -125,11 +123,19 @@ class Bits:
             raise MessageError("wrong size")
         if self.width >= 8:
             return np.frombuffer(data, dtype=_LITTLE[self.width]).astype(np.uint64).reshape(shape)
-        shifts = np.arange(8 // self.width, dtype=np.uint8) * np.uint8(self.width)
-        flat = ((np.frombuffer(data, dtype=np.uint8)[:, None] >> shifts) & np.uint8(self.order - 1)).reshape(-1)
+        flat = _parted(np.frombuffer(data, dtype=np.uint8), self.width)
         if flat[count:].any():
             raise MessageError("bits after the last element")
         return flat[:count].astype(np.uint64).reshape(shape)
+
+    def packed(self, values: Array) -> Array:
+        """Elements along the last axis in words of 64 bits, lowest first, the last one filled with 0."""
+        count = values.shape[-1]
+        words = -(-count * self.width // 64)
+        dtype = np.dtype(_LITTLE[max(8, self.width)])
+        flat = np.zeros((*values.shape[:-1], words * (64 // self.width)), dtype=dtype)
+        flat[..., :count] = values
+        return (flat if self.width >= 8 else _joined(flat, self.width)).view("<u8").astype(np.uint64, copy=False)
 
     def element(self, values: Integers) -> Array:
         return reduced(values, self.order, self.dtype)
@@ -163,6 +169,28 @@ class Bits:
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
         words = stream.words(prod(shape)).reshape(shape)
         return words if self.width == 64 else words & self.ones
+
+
+def _joined(elements: Array, width: int) -> Array:
+    """Elements of 1, 2 or 4 bits along the last axis, one in a byte, whole bytes of them: packed, the lowest first."""
+    if width == 1:
+        return np.packbits(elements, axis=-1, bitorder="little")
+    per_byte = 8 // width
+    result: Array = elements[..., ::per_byte].copy()
+    for place in range(1, per_byte):
+        result |= elements[..., place::per_byte] << np.uint8(place * width)
+    return result
+
+
+def _parted(data: Array, width: int) -> Array:
+    """Bytes to their elements of 1, 2 or 4 bits, one in a byte."""
+    if width == 1:
+        return np.unpackbits(data, bitorder="little")
+    per_byte, ones = 8 // width, np.uint8((1 << width) - 1)
+    result = np.empty((len(data), per_byte), dtype=np.uint8)
+    for place in range(per_byte):
+        result[:, place] = (data >> np.uint8(place * width)) & ones
+    return result.reshape(-1)
 
 
 Z64: Ring = _Words()

@@ -107,6 +107,18 @@ def test_bits() -> None:
     assert BITS.matmul(a, b).tolist() == expected
 
 
+@pytest.mark.parametrize("bits", WIDTHS, ids=lambda bits: bits.name)
+@pytest.mark.parametrize("count", [0, 1, 7, 64, 65])
+def test_packed_words(bits: Bits, count: int) -> None:
+    """Words of 64 bits hold what the wire does, zeros behind it; each row for itself."""
+    rows = bits.draw(stream((bits.name, count)), (2, 3, count))
+    packed = bits.packed(rows)
+    assert packed.shape == (2, 3, -(-count * bits.width // 64))
+    for row, found in zip(rows.reshape(6, count), packed.reshape(6, -1), strict=True):
+        data = found.astype("<u8").tobytes()
+        assert data == bits.encode(row).ljust(len(data), b"\0")
+
+
 def test_floats_are_no_elements() -> None:
     """2.5 would become 2 in silence."""
     with pytest.raises(TypeError, match="not integers"):
