@@ -18,6 +18,8 @@ from mpc_ops.rings.carries import WORD, Words, add, joined, words_for
 
 _BLOCK = 1 << 10
 """Numbers that are multiplied in one go."""
+_ALONE = 1 << 18
+"""Terms up to which OpenBLAS takes one thread: parties on one machine have more to do, and threads wait for threads."""
 _FLOATS = 1 << 20
 """Floats of the left matrix that are multiplied in one go."""
 
@@ -75,7 +77,22 @@ def _exact_product(x: Words, y: Words, bits: int) -> Words:
         shifted = _shifted(y[some], bits)
         for first in range(0, count, lines):
             left = np.ascontiguousarray(x[some, first : first + lines]).view("<u2")[..., :limbs].astype(np.float64)
-            sums = np.matmul(left.reshape(*left.shape[:2], terms * limbs), shifted).reshape(-1, limbs)
+            sums = _blockwise(left.reshape(*left.shape[:2], terms * limbs), shifted, limbs).reshape(-1, limbs)
             numbers = joined(sums.T.astype(np.uint64, order="C"), 16, bits)
             result[some, first : first + lines] = numbers.reshape(*left.shape[:2], columns, words_for(bits))
     return result.reshape(-1, words_for(bits))
+
+
+def _blockwise(left: NDArray[np.float64], right: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """(s, n, k) times (s, k, m), as products of matrices of `_ALONE` terms, and so many columns, at most."""
+    (stack, count, inner), width = left.shape, right.shape[2]
+    depth = max(min(inner, _ALONE // (16 * columns)), 1)
+    lines = _ALONE // (depth * columns)
+    result = np.zeros((stack, count, width))
+    for start in range(0, count, lines):
+        for column in range(0, width, columns):
+            place = (slice(None), slice(start, start + lines), slice(column, column + columns))
+            for term in range(0, inner, depth):
+                terms = slice(term, term + depth)
+                result[place] += np.matmul(left[:, place[1], terms], right[:, terms, place[2]])
+    return result

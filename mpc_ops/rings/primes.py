@@ -87,10 +87,8 @@ class PrimeField:
         return self._of_integers(exact)
 
     def integers(self, values: Array) -> NDArray[np.object_]:
-        values = np.asarray(values)
-        self._words(values)
         result = np.empty(values.shape, dtype=object)
-        result.reshape(-1)[:] = [int.from_bytes(value, "little") for value in values.reshape(-1).tolist()]
+        result.reshape(-1)[:] = [int.from_bytes(value, "little") for value in self._own(values).reshape(-1).tolist()]
         return result
 
     def signed(self, values: Array) -> list[Any]:
@@ -130,7 +128,7 @@ class PrimeField:
         return self._elements(carries.joined(digits, 32, self.bits), sums.shape[:-1])
 
     def is_zero(self, a: Array) -> NDArray[np.bool_]:
-        return np.asarray(np.asarray(a) == np.zeros((), dtype=self.dtype))
+        return np.asarray(self._own(a) == np.zeros((), dtype=self.dtype))
 
     def inverse(self, a: Array) -> Array:
         """1 / a. Raises ValueError for a 0."""
@@ -162,11 +160,15 @@ class PrimeField:
         carries.fold(words, self.bits)
         return self._elements(words, shape)
 
-    def _words(self, values: Array) -> Words:
-        """(n, words), contiguous. Raises ValueError for what are no elements of this field."""
+    def _own(self, values: Array) -> Array:
+        """The array. Raises ValueError for what are no elements of this field: numpy would take their bytes."""
         if values.dtype != self.dtype:
             raise ValueError(f"not elements of {self.name}")
-        return np.ascontiguousarray(values).reshape(-1).view(WORD).reshape(-1, carries.words_for(self.bits))
+        return np.asarray(values)
+
+    def _words(self, values: Array) -> Words:
+        """(n, words), contiguous."""
+        return np.ascontiguousarray(self._own(values)).reshape(-1).view(WORD).reshape(-1, carries.words_for(self.bits))
 
     def _both(self, a: Array, b: Array) -> tuple[Words, Words, tuple[int, ...]]:
         """The words of both, as often as they are needed, and the shape of the result."""
