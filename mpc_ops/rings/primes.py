@@ -28,6 +28,9 @@ _LINES = {127: 2, 521: 4, 1279: 8}
 """Matrices of fewer lines and columns are multiplied element by element."""
 
 
+_DTYPES = {bits: np.dtype((np.void, 8 * carries.words_for(bits))) for bits in _FEW}
+
+
 @dataclass(frozen=True, slots=True)
 class PrimeField:
     """GF(2^bits - 1) for a Mersenne prime. Raises ValueError for another exponent than 127, 521 or 1279."""
@@ -44,7 +47,7 @@ class PrimeField:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype((np.void, 8 * carries.words_for(self.bits)))
+        return _DTYPES[self.bits]
 
     @property
     def order(self) -> int:
@@ -173,7 +176,8 @@ class PrimeField:
     def _both(self, a: Array, b: Array) -> tuple[Words, Words, tuple[int, ...]]:
         """The words of both, as often as they are needed, and the shape of the result."""
         shape = np.broadcast_shapes(a.shape, b.shape)
-        return self._words(np.broadcast_to(a, shape)), self._words(np.broadcast_to(b, shape)), shape
+        x, y = (self._words(one if one.shape == shape else np.broadcast_to(one, shape)) for one in (a, b))
+        return x, y, shape
 
     def _elements(self, words: Words, shape: tuple[int, ...]) -> Array:
         return np.ascontiguousarray(words).view(self.dtype).reshape(shape)
