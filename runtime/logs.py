@@ -12,6 +12,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
@@ -121,6 +122,12 @@ class _Handler(logging.StreamHandler[TextIO]):
             self._write_more(last, more, age)
         if self._repeats.admit(record):
             super().emit(_sayable(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name for it
+        """Say that a record is not there: Python's own answer would show all that it was to be made of."""
+        if (error := sys.exception()) is not None:
+            with suppress(OSError, ValueError):  # the stream itself may be what failed
+                self.stream.write(f"a log record was not written: {record.name}: {places(error)}{self.terminator}")
 
     def close(self) -> None:
         for last, more, age in self._repeats.due(all_of_them=True):

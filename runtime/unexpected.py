@@ -43,6 +43,8 @@ def in_brief(error: BaseException) -> str:
         said = str(error)
     elif isinstance(name := getattr(error, "sqlite_errorname", None), str):
         said = name
+    if said.startswith(kind.__name__):
+        return said  # Kafka's name themselves
     return f"{kind.__name__}: {said}" if said else kind.__name__
 
 

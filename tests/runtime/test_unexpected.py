@@ -214,13 +214,26 @@ async def _fail() -> NoReturn:
     fail_on_a_share()
 
 
+def test_a_record_that_cannot_be_written_shows_no_arguments(
+    stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python's own last word on such a record is a traceback with the arguments in full."""
+    configure("debug", "text", stream=stream)
+    (handler,) = (each for each in logging.getLogger().handlers if type(each).__name__ == "_Handler")
+    handler.handle(logging.LogRecord("kafka", logging.ERROR, "conn.py", 1, "%d bytes", (SECRET,), None))
+    said = stream.getvalue() + capsys.readouterr().err
+    assert [text for text in TEXTS if text in said] == []
+    assert "a log record was not written" in said
+    assert "TypeError" in said
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "ConnectionRefusedError: Connection refused"),
         (FileNotFoundError(2, "No such file", "a.toml"), "FileNotFoundError: No such file: a.toml"),
         (OSError("quotes a value"), "OSError"),
-        (KafkaConnectionError("no broker"), "KafkaConnectionError: KafkaConnectionError: no broker"),
+        (KafkaConnectionError("no broker"), "KafkaConnectionError: no broker"),
         (ConfigError("wrong", where="a.toml"), "wrong"),
         (LogError("later"), "later"),
         (ValueError("quotes a value"), "ValueError"),
