@@ -127,21 +127,30 @@ def divide(side: Replicated, numerators: Array, denominators: Array, *, scale: i
     Rounds: `division_rounds`. Raises QuotientError as `nearest`, ValueError for a scale outside 1..`LARGEST_SCALE`.
     """
     needed(side, Z64)
-    if not 1 <= scale <= LARGEST_SCALE:
-        raise ValueError(f"a scale lies between 1 and {LARGEST_SCALE}")
-    over, ranges = side.over(DIVISION), replace(WORDS, scale=scale)
-    lifted, (divisors, words) = yield from together(
-        lift(side, numerators, DIVISION), lift_with_bits(side, denominators, DIVISION)
-    )
-    result = yield from _rounded(over, lifted[..., None], divisors, places_of_words(over, words), ranges)
-    return result[..., 0]
+    result = yield from _divided(side, lift(side, numerators, DIVISION), denominators, scale)
+    return result
 
 
 def reciprocal(side: Replicated, denominators: Array, *, scale: int) -> Interactive[Array]:
     """floor(scale / D + 1/2) for signed shares (2, n) over Z/2^64: a share (2, n) over `DIVISION`. As `divide`."""
-    ones = side.public(np.ones(denominators.shape[1:], dtype=np.uint64))
-    result = yield from divide(side, ones, denominators, scale=scale)
+    needed(side, Z64)
+
+    def ones() -> Interactive[Array]:
+        return side.over(DIVISION).public(DIVISION.element(np.ones(denominators.shape[1:], dtype=np.uint64)))
+        yield
+
+    result = yield from _divided(side, ones(), denominators, scale)
     return result
+
+
+def _divided(side: Replicated, lifted: Interactive[Array], denominators: Array, scale: int) -> Interactive[Array]:
+    """With a protocol that gives the numerators over `DIVISION`."""
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise ValueError(f"a scale lies between 1 and {LARGEST_SCALE}")
+    over, ranges = side.over(DIVISION), replace(WORDS, scale=scale)
+    numerators, (divisors, words) = yield from together(lifted, lift_with_bits(side, denominators, DIVISION))
+    result = yield from _rounded(over, numerators[..., None], divisors, places_of_words(over, words), ranges)
+    return result[..., 0]
 
 
 def _rounded(

@@ -51,7 +51,7 @@ def _from_bits(ring: Ring, width: int, schemes: Mapping[Any, int], *refused: Any
         schemes=schemes,
         refused=(*NO_BITS, *refused),
         result=ring,
-        chunk=5000,
+        chunk=1000,
     )
 
 
@@ -181,7 +181,7 @@ def _truncation(shift: int, words: int, field: int) -> list[Operation]:
             schemes={WORDS: words},
             refused=(*NO_WORDS, SURE_WORDS),
             errors=(0, 1),
-            chunk=5000,
+            chunk=2000,
         ),
         Operation(
             name="truncate, over a large field",
@@ -191,7 +191,7 @@ def _truncation(shift: int, words: int, field: int) -> list[Operation]:
             schemes={LARGE: field, SURE_LARGE: field},
             refused=NO_FIELD,
             errors=(0, 1),
-            chunk=5000,
+            chunk=2000,
         ),
     ]
 
@@ -227,7 +227,7 @@ FIXED_POINT = [
         schemes=WORDWISE,
         refused=NO_WORDS,
         result=quotients.DIVISION,
-        chunk=5000,
+        chunk=4000,
     ),
     Operation(
         name="divide, over a large field",
@@ -236,7 +236,7 @@ FIXED_POINT = [
         expected=lambda ring, n, d: cases.nearest(signed(n, ring.order), signed(d, ring.order)[:, None]),
         schemes={LARGE: MANY, Replicated3(F521): 20_000, SURE_LARGE: MANY, Checked3(F521): 5000},
         refused=NO_FIELD,
-        chunk=250,
+        chunk=100,
     ),
     Operation(
         name="reciprocal",
@@ -246,7 +246,7 @@ FIXED_POINT = [
         schemes=WORDWISE,
         refused=NO_WORDS,
         result=quotients.DIVISION,
-        chunk=5000,
+        chunk=4000,
     ),
 ]
 
@@ -260,7 +260,7 @@ def _solving(size: int, largest: int, count: int, sure: int) -> Operation:
         expected=lambda ring, a, b: cases.solutions(signed(a, ring.order), signed(b, ring.order), 1000),
         schemes={Replicated3(system.field): count, Checked3(system.field): sure},
         refused=NO_FIELD,
-        chunk=5000,
+        chunk=2000,
     )
 
 
@@ -280,7 +280,7 @@ def _fitting(name: str, ridge: int, count: int, sure: int) -> Operation:
         expected=expected,
         schemes={Replicated3(system.field): count, Checked3(system.field): sure},
         refused=NO_FIELD,
-        chunk=5000,
+        chunk=2000,
     )
 
 
