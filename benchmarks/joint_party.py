@@ -33,8 +33,9 @@ SIDES: dict[str, type[Replicated]] = {"unchecked": Replicated, "checked": Checke
 LARGEST = 8 << 20
 """Bytes of a record."""
 WARM = 3000
-"""Rounds of short records before the first run. A broker that has just started compiles while it serves: a round takes
-some 8 ms then, and 2 when a few thousand have passed. One that has been running for an hour is past that."""
+"""Rounds before the first run, of records that are short and, now and then, as long as in a run. A broker that has just
+started compiles while it serves: a round takes some 8 ms then, and 2 when a few thousand have passed. One that has been
+running for an hour is past that."""
 SILENT = 60.0
 """Seconds without a record after which a party gives up."""
 
@@ -76,8 +77,8 @@ class Line:
 
 def warm(line: Line, log: Iterator[bytes]) -> None:
     """Rounds in which each party says nothing, with the broker and connections of the runs."""
-    for _ in range(WARM):
-        line.write(bytes(64))
+    for number in range(WARM):
+        line.write(bytes(64 if number % 32 else 300_000))
         for _ in range(PARTIES):
             next(log)
 
