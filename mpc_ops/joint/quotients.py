@@ -95,7 +95,7 @@ def _smallest(*needs: int) -> PrimeField:
     for smallest in (F127, F521, F1279):
         if max(needs) < smallest.bits:
             return smallest
-    raise ValueError(f"these quotients need more than {F1279.bits} bits")
+    raise ValueError(f"quotients of {max(needs)} bits need more than {F1279.bits}")
 
 
 WORDS = Quotients(numerator=63, denominator=63)
