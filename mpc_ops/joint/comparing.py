@@ -30,8 +30,8 @@ from mpc_ops.joint.gates import (
     negation,
     words_of,
 )
-from mpc_ops.joint.replicated import Replicated
-from mpc_ops.rings import Bits
+from mpc_ops.joint.replicated import Replicated, needed
+from mpc_ops.rings import Z64, Bits
 from mpc_ops.rounds import Array, Interactive, together
 
 WORD = 64
@@ -159,9 +159,16 @@ def carry_out(side: Replicated, x: Array, y: Array) -> Interactive[Array]:
     return result
 
 
+def _difference(side: Replicated, x: Array, y: Array) -> Array:
+    """x - y. Rounds: 0. Raises SchemeError for shares over another ring than Z/2^64."""
+    needed(side, Z64)
+    result: Array = x - y
+    return result
+
+
 def less(side: Replicated, x: Array, y: Array, width: int = WORD) -> Interactive[Array]:
     """1 where x < y, if their difference has up to `width` bits with its sign. Rounds: `rounds`."""
-    result = yield from sign(side, x - y, width)
+    result = yield from sign(side, _difference(side, x, y), width)
     return result
 
 
@@ -178,13 +185,13 @@ def is_zero(side: Replicated, x: Array) -> Interactive[Array]:
 
 def equal(side: Replicated, x: Array, y: Array) -> Interactive[Array]:
     """1 where x = y. Rounds: 8."""
-    result = yield from is_zero(side, x - y)
+    result = yield from is_zero(side, _difference(side, x, y))
     return result
 
 
 def inside(side: Replicated, x: Array, low: Array, high: Array) -> Interactive[Array]:
     """1 where low <= x <= high, for shared bounds. Rounds: 9."""
-    outside = yield from sign(side, np.stack([x - low, high - x], axis=1))
+    outside = yield from sign(side, np.stack([_difference(side, x, low), _difference(side, high, x)], axis=1))
     within = negation(side, outside, 1)
     result = yield from conjunction(side, within[:, 0], within[:, 1], 1)
     return result

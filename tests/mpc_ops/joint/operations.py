@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mpc_ops.joint import base, polynomials
-from mpc_ops.rings import BITS, F61, F127, Z64, PrimeField, Ring
+from mpc_ops.rings import BITS, F61, F127, Z64, Ring
 from mpc_ops.rounds import Array, Interactive
 from tests.mpc_ops.joint import cases
 from tests.mpc_ops.joint.cases import Exact, several
@@ -77,9 +77,9 @@ def public(ring: Ring, *shape: int) -> Array:
     return cases.some(ring, "public", shape)
 
 
-def general(large: int, *without: Any) -> dict[Any, int]:
-    """All schemes but some; `large` cases where elements have many words."""
-    return {scheme: large if isinstance(scheme.ring, PrimeField) else MANY for scheme in EVERY if scheme not in without}
+def general(*without: Any) -> dict[Any, int]:
+    """All schemes but some."""
+    return dict.fromkeys((scheme for scheme in EVERY if scheme not in without), MANY)
 
 
 def labels(count: int) -> Any:
@@ -97,7 +97,7 @@ LINEAR = [
         program=local(lambda side, x, y: side.ring.sub(side.ring.add(x, x), base.negated(side, y))),
         inputs=several(2),
         expected=lambda ring, x, y: Exact(ring).add(Exact(ring).add(x, x), y),
-        schemes=general(20_000),
+        schemes=general(),
     ),
     Operation(
         name="scale, add a constant",
@@ -110,21 +110,21 @@ LINEAR = [
         expected=lambda ring, x: Exact(ring).add(
             Exact(ring).mul(x, ring.integers(public(ring, len(x)))), ring.integers(public(ring, len(x)))[::-1]
         ),
-        schemes=general(20_000),
+        schemes=general(),
     ),
     Operation(
         name="y = A x, public matrix",
         program=local(lambda side, x: base.image(side, public(side.ring, 4, 3), x)),
         inputs=lambda ring, count: several(1, 3)(ring, count // 4),
         expected=lambda ring, x: Exact(ring).matmul(ring.integers(public(ring, 4, 3)), x[..., None])[..., 0],
-        schemes=general(20_000),
+        schemes=general(),
     ),
     Operation(
         name="sums by label",
         program=local(lambda side, x: base.sums_by_label(side, x, labels(x.shape[-1]), 5)),
         inputs=lambda ring, count: several(1, 20)(ring, count // 5),
         expected=label_sums,
-        schemes=general(20_000),
+        schemes=general(),
     ),
 ]
 
@@ -134,7 +134,7 @@ PRODUCTS = [
         program=opened(lambda side, x, y: side.multiply(x, y)),
         inputs=several(2),
         expected=lambda ring, x, y: Exact(ring).mul(x, y),
-        schemes=general(20_000, SURE_WORDS),
+        schemes=general(SURE_WORDS),
         refused=(SURE_WORDS,),
     ),
     Operation(
@@ -142,7 +142,7 @@ PRODUCTS = [
         program=opened(base.inner),
         inputs=several(2, 4),
         expected=lambda ring, x, y: Exact(ring).total(Exact(ring).mul(x, y), -1),
-        schemes=general(10_000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
     Operation(
@@ -150,7 +150,7 @@ PRODUCTS = [
         program=opened(lambda side, x, y: side.matmul(x, np.swapaxes(y, -1, -2))),
         inputs=lambda ring, count: several(2, 4, 3)(ring, count // 16),
         expected=lambda ring, x, y: Exact(ring).matmul(x, np.swapaxes(y, -1, -2)),
-        schemes=general(20_000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
     Operation(
@@ -158,7 +158,7 @@ PRODUCTS = [
         program=opened(lambda side, x: polynomials.evaluate(side, public(side.ring, 6), x)),
         inputs=several(1),
         expected=lambda ring, x: Exact(ring).polynomial(ring.integers(public(ring, 6)), x),
-        schemes=general(5000, SURE_WORDS) | {SURE_BOOLEAN: 20_000},
+        schemes=general(SURE_WORDS),
         refused=(SURE_WORDS,),
     ),
     Operation(
@@ -166,7 +166,7 @@ PRODUCTS = [
         program=opened(polynomials.evaluate_shared),
         inputs=lambda ring, count: [cases.some(ring, "c", (6,)), cases.some(ring, "x", (count,))],
         expected=lambda ring, coefficients, x: Exact(ring).polynomial(coefficients, x),
-        schemes=general(5000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
 ]

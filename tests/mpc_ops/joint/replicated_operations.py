@@ -118,14 +118,14 @@ def everything_sorted(x: Any) -> Any:
 
 
 def _comparison(
-    name: str, program: Any, inputs: Any, expected: Callable[..., Any], *, sure: int, ring: Ring | None = None
+    name: str, program: Any, inputs: Any, expected: Callable[..., Any], ring: Ring | None = None
 ) -> Operation:
     return Operation(
         name=name,
         program=opened(program, ring),
         inputs=inputs,
         expected=lambda _, *x: expected(*map(signed, x)),
-        schemes={WORDS: MANY, SURE_WORDS: sure},
+        schemes=WORDWISE,
         refused=NO_WORDS,
         result=ring,
     )
@@ -146,14 +146,13 @@ def _lifting(ring: Ring, bits: int = 63) -> Operation:
 
 BIT = Bits(1)
 COMPARISONS = [
-    _comparison("less", comparing.less, cases.near, lambda x, y: (x < y) * 1, sure=MANY, ring=BIT),
-    _comparison("equal", comparing.equal, cases.alike, lambda x, y: (x == y) * 1, sure=MANY, ring=BIT),
+    _comparison("less", comparing.less, cases.near, lambda x, y: (x < y) * 1, ring=BIT),
+    _comparison("equal", comparing.equal, cases.alike, lambda x, y: (x == y) * 1, ring=BIT),
     _comparison(
         "inside a range",
         comparing.inside,
         cases.ranges,
         lambda x, low, high: ((low <= x) & (x <= high)) * 1,
-        sure=20_000,
         ring=BIT,
     ),
     _comparison(
@@ -161,9 +160,8 @@ COMPARISONS = [
         lambda side, x: everything(side, x, 59),
         cases.lists(10, 59),
         everything_sorted,
-        sure=5000,
     ),
-    _comparison("arithmetic shares to Boolean ones", gates.to_bits, several(1), lambda x: x, sure=20_000, ring=BITS),
+    _comparison("arithmetic shares to Boolean ones", gates.to_bits, several(1), lambda x: x, ring=BITS),
     *(_lifting(ring) for ring in (F61, F127, F521, F1279)),
     *(_lifting(ring, rounding.NEAR_BITS) for ring in (F61, F127)),
 ]
@@ -251,20 +249,20 @@ FIXED_POINT = [
 ]
 
 
-def _solving(size: int, largest: int, count: int, sure: int) -> Operation:
+def _solving(size: int, largest: int, count: int) -> Operation:
     system = System(size=size, matrix=largest, right=largest, scale=1000)
     return Operation(
         name="linear system",
         program=opened(lambda side, a, b: solve(side, a, b, system)),
         inputs=cases.systems(size, largest),
         expected=lambda ring, a, b: cases.solutions(signed(a, ring.order), signed(b, ring.order), 1000),
-        schemes={Replicated3(system.field): count, Checked3(system.field): sure},
+        schemes={Replicated3(system.field): count, Checked3(system.field): count},
         refused=NO_FIELD,
         chunk=2000,
     )
 
 
-def _fitting(name: str, ridge: int, count: int, sure: int) -> Operation:
+def _fitting(name: str, ridge: int) -> Operation:
     """Four rows of two columns; with a ridge the second column is twice the first every other time."""
     system = normal_equations(rows=4, columns=2, matrix=100, right=100, scale=1000, ridge=ridge)
 
@@ -278,18 +276,18 @@ def _fitting(name: str, ridge: int, count: int, sure: int) -> Operation:
         program=opened(lambda side, x, y: least_squares(side, x, y, system, ridge=ridge)),
         inputs=cases.fits(rows=4, largest=100, dependent=ridge > 0),
         expected=expected,
-        schemes={Replicated3(system.field): count, Checked3(system.field): sure},
+        schemes={Replicated3(system.field): MANY, Checked3(system.field): MANY},
         refused=NO_FIELD,
         chunk=2000,
     )
 
 
 SYSTEMS = [
-    _solving(2, 1000, 80_000, 30_000),
-    _solving(3, (1 << 20) - 1, 15_000, 5000),
-    _solving(4, 100, 5000, 2000),
-    _fitting("least squares", 0, MANY, 20_000),
-    _fitting("ridge regression", 3, MANY, 20_000),
+    _solving(2, 1000, 80_000),
+    _solving(3, (1 << 20) - 1, 15_000),
+    _solving(4, 100, 5000),
+    _fitting("least squares", 0),
+    _fitting("ridge regression", 3),
 ]
 
 OPERATIONS = [*LINEAR, *PRODUCTS, *LOGIC, *COMPARISONS, *FIXED_POINT, *SYSTEMS]
