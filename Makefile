@@ -66,7 +66,7 @@ demo: $(VENV)/.demo  ## two days of real air readings from four organisations, t
 
 .PHONY: test
 test: $(VENV)/.dev  ## run all tests; those on real servers run where `make servers` has put them
-	@$(IN) -m pytest
+	@$(IN) -m pytest -p tests.spread -n logical --maxprocesses 4
 
 .PHONY: check
 check: $(VENV)/.dev  ## lint, format, types, layers

@@ -27,8 +27,8 @@ from sotto.demo.ports import free_port
 from sotto.readings import read_messages
 from sotto.replay import Publisher
 
-START_SECONDS = 90.0
-RESULT_SECONDS = 120.0
+START_SECONDS = 180.0
+RESULT_SECONDS = 300.0
 _TICK = 0.1
 
 

@@ -1,4 +1,4 @@
-"""An example as a directory that runs: its task with keys, a signed roster, and one file for each role.
+"""An example, or a task of one's own, as a directory that runs: with keys, a signed roster, a file for each role.
 
 The agreed part is `task.toml` of the example as it is; only its operators are added, since a task names them by keys
 that are made here. All roles are on this machine, so it shows how things work and protects nothing.
@@ -12,20 +12,26 @@ import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from examples.aes_128 import aes_128
+from protocol.errors import ConfigError
 from protocol.identity import b64, format_fingerprint, format_identity
 from protocol.keys import KeyFile
 from protocol.roster import Roster, gateway_statement
 from protocol.task import Task
+from protocol.windows import start_of
 from runtime.files import load, loads
 from runtime.keyfiles import write_new_key
+from sotto.demo.place import listen_at
 from sotto.init import RoleFile, fill, quoted, write
 
 HERE = Path(__file__).parent
 JOBS = ("threshold", "rank", "product", "polynomial", "linear_solve", "least_squares", "circuit")
 PARTIES = ("party-1", "party-2", "party-3")
+_FIRST_PORT = 9701
 MAKES = {"aes_128.txt": aes_128}
 """Files that are made and not kept: this one has 1.7 MB. The task names the SHA-256 of each."""
 
@@ -35,11 +41,12 @@ class Example:
     """One job's example: the agreed task without its operators, and the readings of all organisations."""
 
     job: str
+    place: Path
     task: str
     rows: tuple[Mapping[str, str], ...]
 
     @property
-    def document(self) -> Mapping[str, object]:
+    def document(self) -> Mapping[str, Any]:
         """The task as tomllib reads it: whole but for the operators."""
         return tomllib.loads(self.task)
 
@@ -50,10 +57,45 @@ class Example:
 
 
 def read(job: str) -> Example:
-    """Read the example of a job."""
-    with (HERE / job / "readings.csv").open(newline="", encoding="utf-8") as file:
-        rows = tuple(csv.DictReader(file))
-    return Example(job=job, task=(HERE / job / "task.toml").read_text(encoding="utf-8"), rows=rows)
+    """Read the example of a job, or the directory of that name: task.toml and readings.csv. Raises ConfigError."""
+    place = HERE / job if job in JOBS else Path(job)
+    try:
+        task = (place / "task.toml").read_text(encoding="utf-8")
+        with (place / "readings.csv").open(newline="", encoding="utf-8") as file:
+            rows = tuple(csv.DictReader(file))
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename} cannot be read: {(error.strerror or 'unknown').lower()}",
+            remedy=f"An example is one of {', '.join(JOBS)}, or a directory with task.toml and readings.csv as they"
+            " have them.",
+        ) from None
+    example = Example(job=job if job in JOBS else place.resolve().name, place=place, task=task, rows=rows)
+    _check(example)
+    return example
+
+
+def _check(example: Example) -> None:
+    """Refuse what the rest of the examples takes for granted: columns, operators that are still to be named."""
+    try:
+        document: Mapping[str, Any] = example.document
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"this is not TOML: {error}", where=str(example.place / "task.toml")) from None
+    if made_here := [table for table in ("party", "collector") if table in document]:
+        raise ConfigError(
+            f"[{made_here[0]}] names operators by keys, which are made here",
+            where=str(example.place / "task.toml"),
+            remedy="Take [party.*] and [collector] out: they are added.",
+        )
+    if not document.get("joint"):
+        raise ConfigError("the task has no [[joint]]", where=str(example.place / "task.toml"))
+    needed = ("time", "organisation", *document.get("labels", ()), *document.get("measures", ()))
+    for row in example.rows[:1] or ({},):
+        if missing := [column for column in needed if column not in row]:
+            raise ConfigError(
+                f"there is no column {missing[0]}" if example.rows else "there are no readings",
+                where=str(example.place / "readings.csv"),
+                remedy=f"The columns are {', '.join(needed)}. A cell may be empty.",
+            )
 
 
 def topic_of(labels: tuple[str, ...]) -> str:
@@ -73,14 +115,19 @@ class Trial:
     csv: Path
 
 
-def write_trial(example: Example, directory: Path, *, mqtt: str, kafka: str) -> Trial:
-    """Write everything into a new directory, for the embedded brokers at these addresses."""
+def write_trial(example: Example, directory: Path, *, mqtt: str, kafka: str, embedded: bool = True) -> Trial:
+    """Write everything into a new directory, for the brokers at these addresses. Raises ConfigError.
+
+    `embedded`: they are those of `run`, which also says where the roles have their pages.
+    """
+    if directory.exists():
+        raise ConfigError(f"there is a {directory} already", remedy="Choose a new directory; nothing was written.")
     keys = _make_keys(example)
     task_text = example.task + _operators(keys)
+    _check_window(example, loads(task_text, Task, path=example.place / "task.toml"))
     directory.mkdir(parents=True)
-    for name, make in MAKES.items():
-        if f'"{name}"' in task_text:
-            write(directory / name, make())
+    for name in sorted({entry["file"] for entry in example.document["joint"] if entry["job"] == "circuit"}):
+        _write_netlist(name, example, directory)
     write(directory / "task.toml", task_text)
     task = load(directory / "task.toml", Task)
     roster_text = _roster(example, task, keys)
@@ -89,15 +136,44 @@ def write_trial(example: Example, directory: Path, *, mqtt: str, kafka: str) -> 
     roster.verify(task)
     for key in keys.values():
         write_new_key(directory / "keys", key, cards=directory / "cards")
-    shutil.copyfile(HERE / example.job / "readings.csv", directory / "readings.csv")
+    shutil.copyfile(example.place / "readings.csv", directory / "readings.csv")
     return Trial(
         directory=directory,
         task=task,
         roster=roster,
-        roles=_roles(example, task, directory, mqtt=mqtt, kafka=kafka),
+        roles=_roles(example, task, directory, mqtt=mqtt, kafka=_kafka(kafka, embedded=embedded), pages=not embedded),
         results=directory / "results.db",
         csv=directory / "readings.csv",
     )
+
+
+def _write_netlist(name: str, example: Example, directory: Path) -> None:
+    """Put a circuit beside the task: that of the directory, or one that is made here. A missing one is told later."""
+    if (example.place / name).exists():
+        shutil.copyfile(example.place / name, directory / name)
+    elif name in MAKES:
+        write(directory / name, MAKES[name]())
+
+
+def _check_window(example: Example, task: Task) -> None:
+    """Refuse readings of several windows, or of none of the task: sums in the open are over all of the file."""
+    windows = set()
+    for line, row in enumerate(example.rows, 2):
+        try:
+            time = datetime.fromisoformat(row["time"])
+        except ValueError:
+            time = None
+        if time is None or time.tzinfo is None:
+            raise ConfigError(
+                "time is not like 2025-06-02T10:00:00Z, with a zone",
+                where=f"{example.place / 'readings.csv'}, line {line}",
+            )
+        windows.add(start_of(int(time.timestamp() * 1000), task.window.size, task.window.utc_offset))
+    if len(windows) != 1 or not task.valid_from <= min(windows) < task.valid_until:
+        raise ConfigError(
+            "the readings must be of one window, and that between valid_from and valid_until of the task",
+            where=str(example.place / "readings.csv"),
+        )
 
 
 def _make_keys(example: Example) -> dict[str, KeyFile]:
@@ -150,14 +226,17 @@ def _roster(example: Example, task: Task, keys: Mapping[str, KeyFile]) -> str:
     return unsigned + "".join(signatures)
 
 
-def _roles(example: Example, task: Task, directory: Path, *, mqtt: str, kafka: str) -> tuple[RoleFile, ...]:
-    section = (
-        f'bootstrap_servers = [{quoted(kafka)}]\nsecurity_protocol = "PLAINTEXT"\n'
-        'api_version = "2.3"  # the embedded broker cannot be asked for it'
-    )
-    agreed = {"task": quoted("task.toml"), "roster": quoted("roster.toml"), "kafka": section, "listen": '""'}
+def _kafka(server: str, *, embedded: bool) -> str:
+    version = '\napi_version = "2.3"  # the embedded broker cannot be asked for it' if embedded else ""
+    return f'bootstrap_servers = [{quoted(server)}]\nsecurity_protocol = "PLAINTEXT"{version}'
+
+
+def _roles(
+    example: Example, task: Task, directory: Path, *, mqtt: str, kafka: str, pages: bool
+) -> tuple[RoleFile, ...]:
+    agreed = {"task": quoted("task.toml"), "roster": quoted("roster.toml"), "kafka": kafka, "listen": '""'}
     made = [
-        (RoleFile("gateway", gateway, directory / f"{gateway}.toml"), _gateway_file(name, task, mqtt, section))
+        (RoleFile("gateway", gateway, directory / f"{gateway}.toml"), _gateway_file(name, task, mqtt, kafka))
         for name in example.organisations
         for _, gateway in (_gateway(name),)
     ]
@@ -170,8 +249,10 @@ def _roles(example: Example, task: Task, directory: Path, *, mqtt: str, kafka: s
     )
     values = agreed | {"store": '[sqlite]\npath = "results.db"'}
     made.append((RoleFile("sink", "sink", directory / "sink.toml"), fill("sink.toml", values)))
-    for role, text in made:
+    for port, (role, text) in enumerate(made, _FIRST_PORT):
         write(role.path, text)
+        if pages:
+            listen_at(role.path, f"127.0.0.1:{port}")
     return tuple(role for role, _ in made)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import SottoError
+from runtime.unexpected import in_brief
 
 _KEPT: Final = "Nothing is lost: what is not stored is not acknowledged, so the MQTT broker keeps it, as far as it can."
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -69,7 +70,7 @@ def spool_error(error: sqlite3.Error | OSError, path: Path) -> SpoolError:
         )
     if kind == "damaged":
         return damaged(path)
-    return SpoolError(f"the spool does not work: {error}", where=str(path), remedy=_KEPT, transient=False)
+    return SpoolError(f"the spool does not work: {in_brief(error)}", where=str(path), remedy=_KEPT, transient=False)
 
 
 def damaged(path: Path) -> SpoolError:

@@ -155,10 +155,10 @@ def decode(data: bytes, *, task: Task, roster: Roster) -> ControlRecord:
     kind, window, sender, reader = open_signed(
         data,
         kinds=range(MANIFEST, OUTCOME + 1),
-        tag=_SIGNED,
         task=task,
         roster=roster,
         identity=lambda kind, sender: _identity(kind, sender, task),
+        signed=lambda statement: _SIGNED + statement,
     )
     record = _read(kind, window, sender, reader, roster)
     reader.end()

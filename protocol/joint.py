@@ -13,17 +13,19 @@ from math import gcd, lcm
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from protocol.canonical import decimal_text
 from protocol.joint_entry import Entry, Grouped, Measures, Number, exact_decimal, fits, largest_sum
 from protocol.measure import Limits, Measure
-from protocol.model import Key
+from protocol.model import AT_PATH, Key
 
 MOST_COLUMNS: Final = 256
 """How many values can be put in order."""
 LONGEST_OUTPUT: Final = 1_328
 """Wires of an output of a circuit: as a number it has at most 400 digits."""
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -40,12 +42,32 @@ class ThresholdSpec(Grouped):
         """The limit in steps. A sum of steps is above the limit exactly if it is above its floor."""
         return int(Fraction(self.limit) / Fraction(measure.resolution) // 1)
 
+    def decides(self, measure: Measure, limits: Limits, cells: int) -> None:
+        """Refuse (ValueError) a limit that all sums of so many cells are above, or none: the answer is known before."""
+        limit, lowest = self.limit_steps(measure), measure.minimum_steps
+        highest = lowest + measure.steps
+        if self.of == "sum":
+            most = limits.readings * cells
+            lowest, highest = min(lowest, most * lowest), max(highest, most * highest)
+        if lowest <= limit < highest:
+            return
+        never = limit >= highest
+        end = decimal_text(exact_decimal((highest if never else lowest) * Fraction(measure.resolution)))
+        msg = (
+            f"{'no' if never else 'every'} {self.of} of {self.measure} is above {decimal_text(self.limit)}: the"
+            f" {'largest' if never else 'smallest'} that there can be under range and [limits] is {end}. Choose a"
+            f" {'lower' if never else 'higher'} limit"
+        )
+        raise ValueError(msg)
+
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
         super().check(measures, labels, limits)
         measure = measures[self.measure]
         limit = self.limit_steps(measure)
         if self.of == "sum":
             fits("the distance of a sum from the limit, in steps,", largest_sum(measure, limits) + abs(limit), 63)
+            if self.labels(labels) == tuple(labels):  # else a sum is of as many cells as the roster has label values
+                self.decides(measure, limits, 1)
             return
         if limit * Fraction(measure.resolution) != Fraction(self.limit):
             msg = (
@@ -54,6 +76,7 @@ class ThresholdSpec(Grouped):
             )
             raise ValueError(msg)
         fits("the distance of a sum from limit x count, in steps,", limits.readings * measure.farthest(limit), 63)
+        self.decides(measure, limits, 1)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -108,8 +131,8 @@ class ProductSpec(Entry):
     measures: Annotated[tuple[Key, Key], Field(strict=False)]
 
     @property
-    def uses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.measures))
+    def columns(self) -> tuple[str, ...]:
+        return self.measures
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -177,7 +200,7 @@ class _Linear(Entry):
     unit: Annotated[str, Field(min_length=1, max_length=64)]
 
     @property
-    def uses(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:
         return (*self.matrix, self.right)
 
     def scale(self, measures: Measures) -> int:
@@ -189,7 +212,7 @@ class _Linear(Entry):
         return Fraction(measures[self.right].resolution) / step
 
     def check(self, measures: Measures, labels: Sequence[str], limits: Limits) -> None:
-        if len(set(self.uses)) != len(self.uses):
+        if self.uses != self.columns:
             msg = "matrix and right name a measure twice: such a system is singular, or its solution is known"
             raise ValueError(msg)
         if len({measures[name].resolution for name in self.matrix}) > 1:
@@ -255,7 +278,7 @@ class CircuitSpec(Entry):
 
     job: Literal["circuit"]
     file: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: str
     inputs: Annotated[tuple[Wires, ...], Field(strict=False, min_length=1, max_length=1_024)]
 
     @field_validator("file")
@@ -266,9 +289,17 @@ class CircuitSpec(Entry):
             raise ValueError(msg)
         return file
 
+    @field_validator("sha256")
+    @classmethod
+    def _is_a_hash(cls, sha256: str) -> str:
+        if not _SHA256.fullmatch(sha256):
+            msg = "64 digits of 0-9 and a-f are needed here, as sha256sum prints them of the file"
+            raise ValueError(msg)
+        return sha256
+
     @property
-    def uses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for name, _ in self.inputs))
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.inputs)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -287,7 +318,7 @@ JointSpec: TypeAlias = Annotated[
 def check_joint(joint: Sequence[JointSpec], measures: Measures, labels: Sequence[str], limits: Limits) -> None:
     """Refuse (ValueError, naming the entry) jobs that a task with these measures cannot have."""
     seen: set[str] = set()
-    for spec in joint:
+    for number, spec in enumerate(joint):
         try:
             if spec.name in seen or spec.name in measures:
                 msg = "the name is taken by another job or by a measure: sinks could not tell their values apart"
@@ -299,5 +330,5 @@ def check_joint(joint: Sequence[JointSpec], measures: Measures, labels: Sequence
                 raise ValueError(msg)
             spec.check(measures, labels, limits)
         except ValueError as error:
-            msg = f"joint {spec.name}: {error}"
-            raise ValueError(msg) from None
+            what = f"joint {spec.name}: {error}"
+            raise PydanticCustomError(AT_PATH, "{what}", {"what": what, "path": ("joint", number)}) from None

@@ -57,7 +57,7 @@ def fits(what: str, most: int, bits: int) -> None:
 
 
 class Entry(Model):
-    """What all jobs have. Each says the measures that it `uses`, and what its results are measured in."""
+    """What all jobs have. Each says the measures of its `columns`, and what its results are measured in."""
 
     elementwise: ClassVar[bool] = False
     """Whether each group has a result of its own, or all together have one."""
@@ -67,9 +67,14 @@ class Entry(Model):
     name: Key
 
     @property
-    def uses(self) -> tuple[str, ...]:
-        """Names of the measures that the job reads, each once, in the order of its columns."""
+    def columns(self) -> tuple[str, ...]:
+        """Names of the measures whose sums are the columns of a group, in the order in which the job takes them."""
         raise NotImplementedError
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Names of the measures that the job reads, each once."""
+        return tuple(dict.fromkeys(self.columns))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -112,7 +117,7 @@ class Grouped(Entry):
     by: Annotated[tuple[Key, ...] | None, Field(strict=False)] = None
 
     @property
-    def uses(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:
         return (self.measure,)
 
     def labels(self, labels: Sequence[str]) -> tuple[str, ...]:

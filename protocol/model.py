@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+
+AT_PATH: Final = "at_path"
+"""Kind of an error that is raised with a context `what`, and `path`: the keys and numbers where it stands."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")

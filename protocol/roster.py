@@ -195,7 +195,7 @@ class Roster(Model):
                 "the task is not the one that the roster belongs to",
                 remedy=f"here {task.id}, roster {self.task}. Shares for another task cannot be added up.\n"
                 "    Get the agreed file from whoever invited you, and compare: sotto task id task.toml\n"
-                "    In a trial of your own a changed task needs a new roster: sotto init writes both",
+                "    In a trial of your own a changed task needs a new roster: see docs/first-deployment.md",
             )
         if set(self.labels) != set(task.labels):
             raise ConfigError(

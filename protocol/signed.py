@@ -14,16 +14,24 @@ from protocol.task import Task
 
 
 def open_signed(
-    data: bytes, *, kinds: range, tag: bytes, task: Task, roster: Roster, identity: Callable[[int, int], bytes]
+    data: bytes,
+    *,
+    kinds: range,
+    task: Task,
+    roster: Roster,
+    identity: Callable[[int, int], bytes],
+    signed: Callable[[memoryview], bytes] | None,
 ) -> tuple[int, int, int, Reader]:
     """Check a record's bindings and signature: kind, window, sender, and the reader of what follows.
 
-    `identity`: kind and sender to the key that must have signed `tag` and all before the signature. Raises WireError.
+    `identity`: kind and sender to the key that must have signed; `signed`: all before the signature to what is signed
+    of it, None where the signature is known to be right. Raises WireError.
     """
     kind = peek_kind(data)
     if kind not in kinds:
         raise WireError("other_kind")
-    reader = open_record(data[:-64], kind)
+    statement = memoryview(data)[:-64]
+    reader = open_record(statement, kind)
     if reader.raw(32) != task.hash:
         raise WireError("other_task")
     if reader.raw(32) != roster.hash:
@@ -31,10 +39,12 @@ def open_signed(
     window, sender = reader.i64(), reader.u8()
     if not task.has_window(window):
         raise WireError("outside_task")
-    try:
-        Ed25519PublicKey.from_public_bytes(identity(kind, sender)).verify(data[-64:], tag + data[:-64])
-    except InvalidSignature:
-        raise WireError("wrong_signature") from None
+    key = identity(kind, sender)
+    if signed is not None:
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(data[-64:], signed(statement))
+        except InvalidSignature:
+            raise WireError("wrong_signature") from None
     return kind, window, sender, reader
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from protocol.model import AT_PATH
 from runtime.locate import KeyPath
 from runtime.secret import CLEAR_TEXT
 
@@ -100,6 +101,10 @@ def _fault(  # noqa: PLR0911  one return for each kind of fault
         return Fault(
             path=path, what=f"{name}: this is not one of the possible values", remedy=f"{remedy}Possible: {choices}."
         )
+    if kind == AT_PATH:
+        return Fault(path=(*path, *context["path"]), what=context["what"])
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_tag(path, context, data)
     text = _NEEDED.get(kind)
     if text is not None:
         return Fault(
@@ -107,6 +112,21 @@ def _fault(  # noqa: PLR0911  one return for each kind of fault
         )
     message = detail["msg"].removeprefix("Value error, ")
     return Fault(path=path, what=f"{name}: {message[:1].lower()}{message[1:]}")
+
+
+def _wrong_tag(path: KeyPath, context: Mapping[str, Any], data: Mapping[str, Any]) -> Fault:
+    """A table whose kind is told by one of its keys, like job in [[joint]]: there is no such kind, or none is said."""
+    key = str(context["discriminator"]).strip("'")
+    name = _named((*path, key), data)
+    if "tag" not in context:
+        return Fault(path=path, what=f"{name} is missing", remedy="It says what kind of table this is.")
+    allowed = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
+    remedy = _did_you_mean(str(context["tag"]), allowed)
+    return Fault(
+        path=(*path, key),
+        what=f"{name}: this is not one of the possible values",
+        remedy=f"{remedy}Possible: {', '.join(allowed)}.",
+    )
 
 
 def _unknown_key(path: KeyPath, model: type[BaseModel], data: Mapping[str, Any]) -> Fault:

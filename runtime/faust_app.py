@@ -37,6 +37,7 @@ from runtime.lookout import ANSWER, Lookout  # noqa: E402
 from runtime.retention import LARGEST_ROUND  # noqa: E402
 from runtime.runner import Runner  # noqa: E402
 from runtime.sections import KafkaSection  # noqa: E402
+from runtime.unexpected import in_brief  # noqa: E402
 
 _log = structlog.get_logger("sotto.fold")
 _T = TypeVar("_T")
@@ -150,7 +151,7 @@ class FaustLog(Log):
             async with asyncio.timeout(ANSWER):
                 await self._app.consumer.seek_wait({faust.types.TP(*place): offset})
         except (KafkaError, TimeoutError, AssertionError, faust.exceptions.FaustError) as error:
-            raise LogError(repr(error)) from error
+            raise LogError(in_brief(error)) from error
 
     async def commit(self, offsets: Mapping[Place, int]) -> None:
         wanted = {TopicPartition(*place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
@@ -188,7 +189,7 @@ class FaustLog(Log):
             async with asyncio.timeout(ANSWER):
                 return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(call), loop))
         except (KafkaError, TimeoutError, RuntimeError, ValueError) as error:
-            raise LogError(str(error) or type(error).__name__) from error
+            raise LogError(in_brief(error)) from error
 
 
 async def _await(call: Awaitable[_T]) -> _T:

@@ -1,20 +1,24 @@
 """Logs: a line per event, text on a terminal, JSON elsewhere; repeats collapsed; libraries only from WARNING on.
 
 Event names are words with underscores (`window_sealed`, `record_rejected`); what belongs to them follows as keys. No
-level shows a reading, a share or a key.
+level shows a reading, a share or a key. Of exceptions there are kinds and places, not texts (`runtime.unexpected`).
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import structlog
+
+from runtime.unexpected import chain, exception_of, in_brief, places
 
 OURS: Final = "sotto"
 LIBRARIES: Final = ("faust", "mode", "aiokafka", "kafka", "paho", "influxdb_client", "urllib3", "asyncio", "amqtt")
@@ -32,6 +36,7 @@ _TELLING: Final = (
     "dependency",
     "measure",
 )  # two of these differ: no repeat
+_ASYNCIO_VALUES: Final = re.compile(r"[\n(<]")
 _PERIOD: Final = 60_000
 _EACH: Final = frozenset({"window_dropped"})
 """Events that are never collapsed: each names what was lost, and at most one comes for a window."""
@@ -116,7 +121,13 @@ class _Handler(logging.StreamHandler[TextIO]):
         for last, more, age in self._repeats.due():
             self._write_more(last, more, age)
         if self._repeats.admit(record):
-            super().emit(record)
+            super().emit(_sayable(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name for it
+        """Say that a record is not there: Python's own answer would show all that it was to be made of."""
+        if (error := sys.exception()) is not None:
+            with suppress(OSError, ValueError):  # the stream itself may be what failed
+                self.stream.write(f"a log record was not written: {record.name}: {places(error)}{self.terminator}")
 
     def close(self) -> None:
         for last, more, age in self._repeats.due(all_of_them=True):
@@ -124,7 +135,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         super().close()
 
     def _write_more(self, last: logging.LogRecord, more: int, age: int) -> None:
-        record = logging.makeLogRecord(last.__dict__)
+        record = _sayable(logging.makeLogRecord(last.__dict__))
         if isinstance(record.msg, Mapping):
             record.msg = {**record.msg, "more": more, "within_s": round(age / 1000)}
         else:
@@ -152,7 +163,7 @@ def configure(
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text, key="time"),
-        structlog.processors.format_exc_info,
+        _trace,
     ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -163,7 +174,7 @@ def configure(
     handler = _Handler(stream, Repeats(clock=clock))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_name_library, *shared],
+            foreign_pre_chain=[_name_library, _without_texts, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _as_text if text else structlog.processors.JSONRenderer(ensure_ascii=False),
@@ -193,6 +204,36 @@ def _name_library(_logger: object, _method: str, event: _EventDict) -> _EventDic
     record = event.get("_record")
     if record is not None:
         event["library"] = record.name
+    return event
+
+
+def _sayable(record: logging.LogRecord) -> logging.LogRecord:
+    """A library's record, with exceptions among its arguments in brief: `Crashed reason=%r` would print a value."""
+    if not isinstance(record.args, tuple) or not any(isinstance(each, BaseException) for each in record.args):
+        return record
+    record = logging.makeLogRecord(record.__dict__)
+    assert isinstance(record.args, tuple), "internal error: the copy has the arguments of the record"
+    record.args = tuple(in_brief(each) if isinstance(each, BaseException) else each for each in record.args)
+    return record
+
+
+def _without_texts(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """What a library has put into its sentence of the exception that it logs is taken out again.
+
+    asyncio's sentences go on with what a callback got and what a task holds: of them only the beginning is kept.
+    """
+    error = exception_of(event.get("exc_info"))
+    if event["library"].partition(".")[0] == "asyncio":
+        event["event"] = _ASYNCIO_VALUES.split(event["event"], maxsplit=1)[0]
+    for one in () if error is None else chain(error):
+        for text in (repr(one), str(one)):
+            event["event"] = event["event"].replace(text, in_brief(one)) if text else event["event"]
+    return event
+
+
+def _trace(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    if (error := exception_of(event.pop("exc_info", None))) is not None:
+        event["exception"] = places(error)
     return event
 
 

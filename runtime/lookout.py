@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from runtime.fold import LogError, Place
 from runtime.kafka import tls_context
 from runtime.sections import KafkaSection
+from runtime.unexpected import in_brief
 
 ANSWER = 2.0
 """Seconds that any request of ours to Kafka may take."""
@@ -73,7 +74,7 @@ class Lookout:
                     wanted |= {TopicPartition(topic, number) for number in numbers}
                 found = await getattr(client, question)(list(wanted)) if wanted else {}
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            raise LogError(str(error) or type(error).__name__) from error
+            raise LogError(in_brief(error)) from error
         return {Place(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
     async def _started(self) -> AIOKafkaConsumer:

@@ -21,6 +21,7 @@ from runtime.lookout import aiokafka_login
 from runtime.runner import Runner
 from runtime.sections import KafkaSection
 from runtime.topic_check import TopicsError
+from runtime.unexpected import in_brief
 
 _log = structlog.get_logger("sotto.fold")
 
@@ -145,11 +146,11 @@ class _Job:
         try:
             while not self._halted and self.failure is None:
                 self._beat(worker.runner)
-                if start.done() and start.exception() is not None:
-                    _log.warning("kafka_does_not_answer", wanted="start", detail=repr(start.exception()))
+                if start.done() and (error := start.exception()) is not None:
+                    _log.warning("kafka_does_not_answer", wanted="start", detail=in_brief(error))
                     break
                 if (crash := worker.crashed) is not None:
-                    _log.error("restarts", detail=repr(crash))
+                    _log.error("restarts", detail=in_brief(crash))
                     break
                 if worker.runner.unassigned_for > max(PATIENCE, 4 * self._kafka.session_timeout / 1000):
                     _log.error("restarts", detail="no part of the group for too long")
@@ -170,12 +171,12 @@ class _Job:
             _log.warning("stop_takes_too_long", seconds=STOP)
             self.stuck = True
         except Exception as error:  # noqa: BLE001 - we are leaving; Faust's reasons change nothing any more
-            _log.warning("stop_failed", detail=repr(error))
+            _log.warning("stop_failed", detail=in_brief(error))
 
     def _failed(self, error: BaseException) -> None:
         if self.failure is None:
             self.failure = error
-            _log.error("worker_failed", detail=repr(error), exc_info=error)
+            _log.error("worker_failed", detail=in_brief(error), exc_info=error)
 
     async def _rest(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
@@ -193,7 +194,7 @@ class _Job:
             counts = {name: len(cluster.partitions_for_topic(name) or ()) for name in names}
         except (KafkaError, OSError) as error:
             servers = ", ".join(self._kafka.bootstrap_servers)
-            _log.warning("kafka_does_not_answer", servers=servers, detail=str(error) or type(error).__name__)
+            _log.warning("kafka_does_not_answer", servers=servers, detail=in_brief(error))
             return False
         finally:
             await client.close()

@@ -12,14 +12,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import WireError
+from protocol.joint_outcomes import joint_outcomes
 from sinks.rows import JointNumber, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from protocol.aggregate import Aggregate, CellResult, JointResult, JointValue
+    from protocol.aggregate import Aggregate, JointResult, JointValue
     from protocol.task import Task
-    from sinks.rows import Labels
 
 RESERVED: Final = frozenset({"key", "name", "steps", "steps_text", "value"})
 """What only the rows of joint results have: taken where the task has joint computations."""
@@ -37,18 +37,18 @@ def numbers_of(results: Iterable[JointResult]) -> tuple[JointNumber, ...]:
     return tuple(rows)
 
 
-def groups_of(task: Task) -> dict[str, tuple[str, ...]]:
-    """The label keys of the groups of each joint computation whose groups stand each by itself."""
-    return {spec.name: spec.labels(task.labels) for spec in task.joint if spec.elementwise}
-
-
 def outcomes_of(aggregate: Aggregate, groups: Mapping[str, tuple[str, ...]]) -> tuple[Outcome, ...]:
-    """One outcome for each group of a computation that `groups` has, else one for the whole; by name and labels."""
-    rows = [row for one in aggregate.joint for row in _outcomes(one, groups.get(one.name), aggregate.cells)]
-    rows.sort(key=lambda row: (row.measure, row.labels))
-    if len({(row.measure, row.labels) for row in rows}) < len(rows):
-        raise WireError("repeated_cell", "the aggregate has two outcomes of one joint computation")
-    return tuple(rows)
+    """The outcomes of joint computations as rows; `groups` as `groups_of` says. Raises WireError."""
+    return tuple(
+        Outcome(
+            labels=one.labels,
+            measure=one.name,
+            outcome="point" if one.point else "suppressed",
+            reason=one.reason,
+            at_fault=one.at_fault,
+        )
+        for one in joint_outcomes(aggregate, groups)
+    )
 
 
 def check_joint(results: Iterable[JointResult], task: Task) -> None:
@@ -88,27 +88,3 @@ def _nearest(exact: Fraction) -> float | None:
         return float(exact)
     except OverflowError:
         return None
-
-
-def _outcomes(result: JointResult, keys: tuple[str, ...] | None, cells: Iterable[CellResult]) -> Iterable[Outcome]:
-    reasons: dict[Labels, set[str]] = {}
-    if keys is None:
-        reasons[()] = {result.reason}
-    elif result.outcome == "point":
-        for value in result.values:
-            reasons.setdefault(tuple(sorted(value.labels.items())), set()).add(value.reason)
-    else:
-        # What is suppressed as a whole names no group: they are those of the window's cells.
-        labels_of_groups = {tuple(sorted((key, cell.labels[key]) for key in keys)) for cell in cells}
-        reasons = {labels: {result.reason} for labels in labels_of_groups or {()}}
-    for labels, given in reasons.items():
-        if len(given) > 1:
-            raise WireError("repeated_cell", "a group of a joint result is there as a value and as suppressed")
-        (reason,) = given
-        yield Outcome(
-            labels=labels,
-            measure=result.name,
-            outcome="point" if reason == "none" else "suppressed",
-            reason=reason,
-            at_fault=tuple(sorted(result.at_fault)),
-        )

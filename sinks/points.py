@@ -70,7 +70,7 @@ RESERVED = frozenset(
 def rows_of(aggregate: Aggregate, groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Rows:
     """The rows of one aggregate; WireError where it contradicts itself, so that no row is written over another.
 
-    `groups`: as `sinks.joint.groups_of` says of the task.
+    `groups`: as `protocol.joint_outcomes.groups_of` says of the task.
     """
     cells = sorted(aggregate.cells, key=_place)
     places = [_place(cell) for cell in cells]

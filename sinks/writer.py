@@ -17,9 +17,9 @@ import structlog
 
 from protocol.aggregate import decode
 from protocol.errors import WireError
+from protocol.joint_outcomes import groups_of
 from protocol.units import iso
 from runtime.fold import Effect
-from sinks.joint import groups_of
 from sinks.points import check_shape, rows_of
 from sinks.store import AwayError
 

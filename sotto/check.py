@@ -26,9 +26,9 @@ from sotto import probes
 from sotto.probes import SkippedError
 from sotto.roles import Role, kind_of, read_role
 from sotto.terminal import answer, error_text
-from streams.joint_plan import plans_of
-from streams.joint_size import check_records
-from streams.netlists import load_netlists
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import plans_of
+from streams.joint.size import check_records
 
 if TYPE_CHECKING:
     from ingest.config import GatewayFile
@@ -63,7 +63,7 @@ def check(
     else:
         answer(report(found, verbose=verbose))
         if ready:
-            answer(f"Ready: {checks.title}.   Each check in full: -v")
+            answer(f"Ready: {checks.title}." + ("" if verbose else "   Each check in full: -v"))
     if not ready:
         raise typer.Exit(NotReadyError.exit_code)
 

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from protocol.errors import SottoError
 from protocol.units import parse_duration
 from runtime.logs import configure, prefer
+from runtime.unexpected import crashed, hook
 from sotto import check, init_command, keys, status, task, topics
 from sotto.extras import needs
 from sotto.terminal import fail, manner
@@ -189,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Without `arguments` it is the process's own command line; a role then ends the process.
     """
+    if arguments is None:
+        hook()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="sotto")
     except SottoError as error:
@@ -196,6 +199,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code: object = error.exit_code
     except SystemExit as end:
         code = end.code
+    except BaseException as error:
+        if not manner.role:
+            raise
+        crashed(error)
+        code = SottoError.exit_code
     if arguments is None and manner.role:
         _leave(code if isinstance(code, int) else int(code is not None))
     sys.exit(code)  # type: ignore[arg-type]  # what SystemExit carried

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from protocol.errors import ConfigError
+from protocol.joint import CircuitSpec
 from protocol.keys import KeyFile
 from protocol.task import Task
 from protocol.topics import Topics
@@ -38,6 +39,8 @@ def write_member(
 ) -> Joined:
     """Write a member's configuration and key into `directory`, with copies of task, roster and cards.
 
+    A party and the collector also get the netlists of the task's circuits, where they lie beside it.
+
     A party or the collector has its identity in the task already, so its key was made before the task (`sotto keys
     new`) and is not made here. Raises ConfigError.
     """
@@ -61,7 +64,10 @@ def write_member(
         made = KeyFile.generate(role=role, name=name, suite=task.scheme.sealing, entropy=entropy)
         key, card = write_new_key(directory, made)
     write(file, text)
-    for source in (task_path, task_path.parent / "roster.toml", *sorted((task_path.parent / "cards").glob("*.card"))):
+    beside = task_path.parent
+    needed = {spec.file for spec in task.joint if isinstance(spec, CircuitSpec)} if role != "gateway" else set[str]()
+    files = (task_path, beside / "roster.toml", *(beside / name for name in sorted(needed)))
+    for source in (*files, *sorted((beside / "cards").glob("*.card"))):
         target = directory / ("cards" if source.suffix == ".card" else "") / source.name
         if source.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

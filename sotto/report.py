@@ -1,4 +1,4 @@
-"""The documents of /status in words, one line for each window. Pure.
+"""The documents of /status in words, a line for each window, or for neighbours that are alike. Pure.
 
 Shown are names, reasons and how many values were let out; a document has no other counts of what was suppressed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Final
 
 from protocol.reasons import reason_of
@@ -63,10 +64,7 @@ class _Report:
         windows, recent = document.get("windows", []), document.get("recent", [])
         if not document.get("live", False):
             yield "reads its log: what it says of windows is not up to date yet"
-        for one in reversed(windows[:_MOST_OPEN]):
-            yield f"{self._at(one['window'])}  {self._waits(one)}"
-        if len(windows) > _MOST_OPEN:
-            yield f"and {len(windows) - _MOST_OPEN} windows after these"
+        yield from self._open(windows)
         if not windows:
             yield "no window is open"
         for one in reversed(recent[-_MOST_ENDED:]):
@@ -77,6 +75,20 @@ class _Report:
         for one in document.get("contradictions", []):
             yield f"{one['party']}: {one['kind']} at {self._at(one['window'])}. {one['meaning']}"
         yield self._partitions()
+
+    def _open(self, windows: Sequence[Document]) -> Iterator[str]:
+        """The newest first. Neighbours of which the same is to be said are one line; of too many the oldest are told,
+        which hold up the others, and the newest, which is the one of now."""
+        groups = [(words, list(alike)) for words, alike in groupby(windows, key=self._waits)]
+        told, between = groups, 0
+        if len(groups) > _MOST_OPEN:
+            told = [*groups[: _MOST_OPEN - 1], groups[-1]]
+            between = sum(len(alike) for _, alike in groups[_MOST_OPEN - 1 : -1])
+        for number, (words, alike) in enumerate(reversed(told)):
+            first, last = self._at(alike[0]["window"]), self._at(alike[-1]["window"])
+            if number == 1 and between:
+                yield f"and {_count(between, 'window')} between these"
+            yield f"{first}  {words}" if len(alike) == 1 else f"{len(alike)} windows from {first} to {last}: {words}"
 
     def _waits(self, one: Document) -> str:
         total, complete = self._document.get("gateways"), one.get("complete")
@@ -117,7 +129,9 @@ class _Report:
         if one["outcome"] != "done":
             return f"suppressed: {reason_of(one['reason']).sentence}{fault}"
         said = "done"
-        if one["points"] is not None:
+        if self._task.joint and self._document["role"] == "party":
+            said += ": joint results are seen by the collector alone" + ("; of the sums" if self._has_sums() else "")
+        if one["points"] is not None and (self._has_sums() or self._document["role"] == "collector"):
             said += f": {_count(one['points'], 'point')}, {one['suppressed']} suppressed"
             if named := [_cell(cell, self._task) for cell in one["suppressed_cells"]]:
                 said += f" ({_some(named, total=one['suppressed'])})"
@@ -132,8 +146,15 @@ class _Report:
             words = {"ok": "ok", "silent": silent, "waited_for": f"waited for ({silent})", "not_heard": "not heard yet"}
             said.append(f"{one['name']} {words[one['state']]}")
         enough = self._document.get("enough_parties")
-        suffice = f" ({_NUMBERS.get(enough, enough)} suffice)" if enough and enough < len(said) else ""
+        number = _NUMBERS.get(enough, str(enough)) if enough and enough < len(said) else ""
+        suffice = f" ({number} suffice)" if number else ""
+        if number and self._task.joint:
+            sums = f"{number} suffice for sums, " if self._has_sums() else ""
+            suffice = f" ({sums}joint results need all)"
         return f"parties: {', '.join(said)}{suffice}"
+
+    def _has_sums(self) -> bool:
+        return any(measure.statistics for measure in self._task.measures.values())
 
     def _partitions(self) -> str:
         partitions = sorted({number for numbers in self._document["partitions"].values() for number in numbers})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from dataclasses import dataclass
 
 from protocol.errors import SottoError
+from runtime.unexpected import places
 
 
 @dataclass(slots=True)
@@ -41,5 +41,5 @@ def error_text(error: SottoError, kind: str = "error") -> str:
 def fail(error: SottoError) -> None:
     """Print an error on standard error; with --log-level debug also where in the code it came from."""
     if manner.traces:
-        traceback.print_exception(error)
+        sys.stderr.write(places(error) + "\n")
     sys.stderr.write(error_text(error) + "\n")

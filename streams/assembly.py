@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,3 +225,30 @@ class Assembly:
             gateway.fault = reason
         for segment in gateway.segments.values():
             segment.sums = None
+
+
+class Assemblies:
+    """The assemblies of one root: one for each window of which something is kept, made when it is asked for."""
+
+    def __init__(self, *, cells: Mapping[Cell, int], held: int, max_rows: int) -> None:
+        self._make = partial(Assembly, cells=cells, held=held, max_rows=max_rows)
+        self._windows: dict[int, Assembly] = {}
+
+    def of(self, window: int) -> Assembly:
+        """What is held of this window."""
+        if window not in self._windows:
+            self._windows[window] = self._make()
+        return self._windows[window]
+
+    def get(self, window: int) -> Assembly | None:
+        """Likewise; None where nothing is."""
+        return self._windows.get(window)
+
+    def forget(self, window: int) -> None:
+        """Drop a window that has ended."""
+        self._windows.pop(window, None)
+
+    def forget_below(self, over: int) -> None:
+        """Drop the windows that start before `over`."""
+        for window in [window for window in self._windows if window < over]:
+            del self._windows[window]

@@ -14,6 +14,7 @@ from protocol.control import AggregateShare, Outcome, decode
 from protocol.control import encode as encode_control
 from protocol.errors import WireError
 from protocol.hpke import SUITES
+from protocol.joint_outcomes import JointOutcome, groups_of, joint_outcomes
 from protocol.keys import KeyFile
 from protocol.roster import Roster
 from protocol.share import share_info
@@ -24,8 +25,9 @@ from runtime.fold import Flow, Fold, Moment, Output, Record, Start
 from streams.agreement import Rules
 from streams.collector import Collector, Published
 from streams.conduct import Conduct
+from streams.due import check_begun
 from streams.findings import Findings
-from streams.joint_plan import Plan
+from streams.joint.plan import Plan
 from streams.log_clock import LogClock
 from streams.metrics import CollectorMetrics
 from streams.recent import MOST_NAMED, Ended, Recent, attendance, latest
@@ -63,7 +65,9 @@ class CollectorFold(Fold):
         found = None
         try:
             found = decode(record.value, task=self._role.task, roster=self._role.roster)
+            check_begun(found.window, record.timestamp)
         except WireError as error:
+            found = None
             self._role.reject(error.reason, self._partition)
         if found is not None and not isinstance(found, Outcome):
             self.recent.hear(self._role.task.party_names[found.party], record.timestamp)
@@ -92,7 +96,7 @@ class CollectorFold(Fold):
             if isinstance(record, Published):
                 role.findings.tell(record.findings)
                 role.tell(record.aggregate, now)
-                self.recent.end(_ended(record.aggregate, role.task))
+                self.recent.end(_ended(record.aggregate, role.outcomes(record.aggregate), role.task))
                 outputs.append(Output(role.topics.aggregates, self._partition, key, record.value))
             else:
                 value = encode_control(record, task=role.task, roster=role.roster, identity=role.key.identity)
@@ -176,8 +180,9 @@ class CollectorRole:
         for (outcome, reason), count in kinds.items():
             metrics.cells.labels(outcome, reason).inc(count)
         points = sum(count for (outcome, _), count in kinds.items() if outcome == "point")
-        for job in aggregate.joint:
-            metrics.joint.labels(job.name, job.outcome, job.reason).inc()
+        joint = self.outcomes(aggregate)
+        for result in joint:
+            metrics.joint.labels(result.name, "point" if result.point else "suppressed", result.reason).inc()
         outcomes: list[CellResult | JointResult] = [*aggregate.cells, *aggregate.joint]
         suspects = {name for one in outcomes if one.reason == "parties_disagree" for name in one.at_fault}
         for name in suspects:
@@ -193,7 +198,7 @@ class CollectorRole:
             metrics.seal_to_point.observe(max(0, now - aggregate.last_seal) / 1000)
             told["after_last_seal"] = f"{now - aggregate.last_seal}ms"
         if aggregate.joint:
-            told["joint"] = {job.name: job.outcome if job.outcome == "point" else job.reason for job in aggregate.joint}
+            told["joint"] = {job.name: _told([one for one in joint if one.name == job.name]) for job in aggregate.joint}
         _log.info(
             "window_complete",
             window=self._at(aggregate.window_start),
@@ -203,6 +208,10 @@ class CollectorRole:
             checked="yes" if aggregate.verified else "no",
             **told,
         )
+
+    def outcomes(self, aggregate: Aggregate) -> tuple[JointOutcome, ...]:
+        """What came of each joint computation, or of each of its groups: what page, metric and database count."""
+        return joint_outcomes(aggregate, groups_of(self.task))
 
     def _at(self, window: int) -> str:
         return iso(window, self.task.window.utc_offset)
@@ -232,17 +241,25 @@ class CollectorRole:
         return self._page
 
 
-def _ended(aggregate: Aggregate, task: Task) -> Ended:
-    hidden = [cell for cell in aggregate.cells if cell.outcome == "suppressed"]
-    failed = [job for job in aggregate.joint if job.outcome == "suppressed"]
-    all_hidden: list[CellResult | JointResult] = [*hidden, *failed]
-    outcomes = len(aggregate.cells) + len(aggregate.joint)
-    reasons = {one.reason for one in all_hidden}
-    whole = len(all_hidden) == outcomes and len(reasons) == 1
-    at_fault = {name for one in all_hidden for name in one.at_fault}
+def _told(results: Sequence[JointOutcome]) -> str:
+    """What came of a joint computation: "point", a reason, or how many of its groups have a value."""
+    points = sum(one.point for one in results)
+    if points in (0, len(results)) and len({one.reason for one in results}) == 1:
+        return "point" if points else results[0].reason
+    return f"{points} of {len(results)}"
+
+
+def _ended(aggregate: Aggregate, joint: Sequence[JointOutcome], task: Task) -> Ended:
+    cells = [cell for cell in aggregate.cells if cell.outcome == "suppressed"]
+    results = [one for one in joint if not one.point]
+    hidden: list[CellResult | JointOutcome] = [*cells, *results]
+    outcomes = len(aggregate.cells) + len(joint)
+    reasons = {one.reason for one in hidden}
+    whole = len(hidden) == outcomes and len(reasons) == 1
+    at_fault = {name for one in hidden for name in one.at_fault}
     named = [
-        *({"labels": cell.labels, "measure": cell.measure, "reason": cell.reason} for cell in hidden),
-        *({"labels": {}, "measure": job.name, "reason": job.reason} for job in failed),
+        *({"labels": cell.labels, "measure": cell.measure, "reason": cell.reason} for cell in cells),
+        *({"labels": dict(one.labels), "measure": one.name, "reason": one.reason} for one in results),
     ]
     return Ended(
         window=aggregate.window_start,

@@ -21,7 +21,7 @@ from streams.agreement import Ballot, Terminal
 from streams.combine import Combiner, OpenShare
 from streams.conduct import Finding
 from streams.due import DueWindows
-from streams.joint_plan import Plan
+from streams.joint.plan import Plan
 from streams.policy import agreement_of
 
 Publish = Callable[[Aggregate], bytes]

@@ -18,9 +18,9 @@ from protocol.share import SharePayload
 from protocol.task import Task
 from streams.agreement import Agreed, Ballot, Rules
 from streams.conduct import Finding
-from streams.joint_plan import Plan
-from streams.joint_reveal import Revealed as RevealedJob
-from streams.joint_reveal import reveal_job
+from streams.joint.plan import Plan
+from streams.joint.reveal import Revealed as RevealedJob
+from streams.joint.reveal import reveal_job
 from streams.policy import due_cells
 from streams.reveal import Contradiction, Revealed, reveal
 

@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Final
 
+from protocol.errors import WireError
 from protocol.roster import Roster
 from protocol.task import Task
 from protocol.topics import partition_of_window
 from protocol.windows import start_of
+
+MAX_AHEAD: Final = 300_000
+"""Milliseconds: a window is opened no longer than this before it begins, whoever speaks of it."""
+
+
+def check_begun(window: int, at: int) -> None:
+    """Refuse a party's record that Kafka took (at `at`; 0 or less says nothing) before its window could be open.
+
+    No party has opened it then, since none goes by a clock that is ahead of Kafka's (`streams.log_clock`). A liar could
+    else write of all windows to come: that had to be kept, and held the committed place back, until they are over; and
+    once Kafka has dropped it, who has read it and who has not would not know the same. Raises WireError.
+    """
+    if 0 < at < window - MAX_AHEAD:
+        raise WireError("too_early")
 
 
 class DueWindows:

@@ -28,9 +28,9 @@ from runtime.topic_check import TopicCheck, topics_of
 from runtime.worker import SystemClock, run_worker
 from streams.collect import CollectorRole
 from streams.config import CollectorFile, PartyFile
-from streams.joint_plan import Plan, plans_of
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import Plan, plans_of
 from streams.metrics import WorkMetrics
-from streams.netlists import load_netlists
 from streams.party import PartyRole
 from streams.work import Snapshot
 

@@ -96,6 +96,12 @@ class PartyMetrics:
         self.joint = Counter(
             "sotto_party_joint_jobs", "Joint computations of windows, by outcome", ["job", "outcome"], registry=registry
         )
+        self.joint_dropped = Counter(
+            "sotto_party_joint_dropped_records",
+            "Records of joint computation for which there was no room, by their party",
+            ["by"],
+            registry=registry,
+        )
         self.closes = Counter("sotto_party_closes", "Ends of waiting, by cause", ["cause"], registry=registry)
         self.aggregate_shares = Counter("sotto_party_aggregate_shares", "Aggregate shares written", registry=registry)
         self.duplicate_identity = Counter(
@@ -121,8 +127,8 @@ class CollectorMetrics:
         )
         self.cells = Counter("sotto_collector_cells", "Cells with an outcome", ["outcome", "reason"], registry=registry)
         self.joint = Counter(
-            "sotto_collector_joint_jobs",
-            "Joint computations of windows, by outcome",
+            "sotto_collector_joint_results",
+            "Outcomes of joint computations: one for each group that stands by itself, else one for the job",
             ["job", "outcome", "reason"],
             registry=registry,
         )

@@ -15,8 +15,8 @@ from protocol.topics import Topics
 from runtime.fold import Flow, Start
 from streams.agreement import Rules
 from streams.findings import Findings
-from streams.joint_keys import PartyKeys
-from streams.joint_plan import Plan
+from streams.joint.keys import PartyKeys
+from streams.joint.plan import Plan
 from streams.leaf import Leaf
 from streams.leaf_map import Glass, LeafMap
 from streams.metrics import PartyMetrics
@@ -105,7 +105,7 @@ class PartyRole:
         windows = sorted((one for state in states for one in state["windows"]), key=lambda one: one["window"])
         self._metrics.open_windows.set(len(windows))
         self._metrics.oldest_open.set(windows[0]["window"] / 1000 if windows else 0)
-        task, recents = self._seat.task, [fold.recent for fold in self._roots.values()]
+        task, recents = self._seat.task, [fold.news.recent for fold in self._roots.values()]
         waited = {name for one in windows if one["waits_for"] != "gateways" for name in one["parties"]}
         self._page = {
             "live": bool(states) and all(state["caught_up"] for state in states),

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.servers import run
 
-# How long an example takes says how busy the machine is; what hangs is ended by pytest-timeout.
-settings.register_profile("sotto", deadline=None)
+CI = os.environ.get("CI") == "true"
+
+# How long an example takes, or to find one, says how busy the machine is; what hangs is ended by pytest-timeout.
+# CI tries the same examples each time, so what it says is about the change; whoever works tries others.
+settings.register_profile("sotto", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=CI)
 settings.load_profile("sotto")
 
 
@@ -21,7 +24,7 @@ def real_servers() -> None:
     try:
         run.installed()
     except run.NotInstalledError as error:
-        if os.environ.get("CI") == "true":
+        if CI:
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
 

@@ -8,24 +8,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from examples.__main__ import lines
-from examples.plain import Expected, Key, add_up, expected
+from examples.__main__ import lines, main
+from examples.aes_128 import aes_128
+from examples.plain import Expected, Key, add_up, evaluate, expected
 from examples.run import Found, Outcome, run
 from examples.trial import JOBS, read, write_trial
 from mpc_ops.joint.jobs import numbers
 from mpc_ops.joint.replicated import reveal
+from protocol.errors import ConfigError
 from protocol.joint import LinearSolveSpec
 from runtime.keyfiles import read_card, read_key
-from streams.joint_plan import Plan, plans_of
-from streams.joint_run import window_program
-from streams.netlists import load_netlists
-from tests.streams.rounds_log import RoundsLog
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import Plan, plans_of
+from streams.joint.run import window_program
+from tests.streams.joint.rounds_log import RoundsLog
 from tests.trial import Trial, make_trial
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "joint-computation.md"
@@ -41,7 +44,7 @@ class InMemory(NamedTuple):
 
 
 def in_memory(job: str, directory: Path) -> InMemory:
-    """Share the example's sums at random, and let three parties compute on them."""
+    """Share the example's sums at random, and let three parties compute on them. `job`: or a directory."""
     example = read(job)
     written = write_trial(example, directory, mqtt="mqtt://127.0.0.1:1", kafka="127.0.0.1:2")
     task, roster = written.task, written.roster
@@ -218,6 +221,97 @@ def test_a_wrong_result_is_shown_as_such() -> None:
     assert not outcome(None).right
     assert not outcome(1000, expected={}).right
     assert not outcome(1000, suppressed={("fit", "{}"): "singular_system"}).right
+
+
+def own(directory: Path, **changes: tuple[str, str]) -> str:
+    """Write a task of one's own and its readings: a limit by district and a circuit. `changes`: of its files."""
+    netlist = "2 6\n2 2 2\n1 2\n2 1 0 2 4 XOR\n2 1 1 3 5 AND\n"
+    joint = (
+        '[[joint]]\nname = "bits"\njob = "circuit"\nfile = "gates.txt"\n'
+        f'sha256 = "{sha256(netlist.encode()).hexdigest()}"\ninputs = [["load", 2], ["load", 2]]\n'
+    )
+    files = {
+        "task": read("threshold")
+        .task.replace("limit   = 1200.5", "limit   = 3")
+        .replace("# [party", f"{joint}# [party"),
+        "readings": "time,organisation,district,load\n"
+        + "".join(
+            f"2025-06-02T10:0{minute}:00Z,{organisation},{district},{load}\n"
+            for minute, (organisation, district, load) in enumerate(
+                (o, d, load) for d, load in (("hill", "0.9"), ("mill", "1.1")) for o in ("north", "west", "south")
+            )
+        ),
+    }
+    directory.mkdir()
+    for name, (old, new) in changes.items():
+        assert old in files[name]
+        files[name] = files[name].replace(old, new)
+    (directory / "task.toml").write_text(files["task"])
+    (directory / "readings.csv").write_text(files["readings"])
+    (directory / "gates.txt").write_text(netlist)
+    return str(directory)
+
+
+def test_a_task_of_ones_own(tmp_path: Path) -> None:
+    """A directory like those of the examples is one: its circuits lie in it, and are evaluated in the open."""
+    place = own(tmp_path / "mine")
+    found = dict(values(in_memory(place, tmp_path / "trial")))
+    assert found == {key: one.value for key, one in expected(read(place)).items()}
+    hill, mill = ((("district", name),) for name in ("hill", "mill"))
+    assert (found[Key("overload", "above", hill)], found[Key("overload", "above", mill)]) == (0, 1)
+    assert found[Key("bits", "out0", hill)] == 27 & 2, "a bit XOR itself, and the second AND itself"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": ("# [party.*]", "[party.x]\n#")}, "names operators by keys"),
+        ({"task": ("[[joint]]", "[[other]]")}, "has no"),
+        ({"task": ("format ", "= ")}, "not TOML"),
+        ({"readings": (",load", ",lod")}, "no column load"),
+        ({"readings": ("T10:00:00Z", "T11:00:00Z")}, "of one window"),
+        ({"readings": ("2025", "2024")}, "valid_from"),
+        ({"readings": ("10:00:00Z", "10:00:00")}, "with a zone"),
+    ],
+)
+def test_a_task_of_ones_own_that_cannot_run(tmp_path: Path, changes: Any, words: str) -> None:
+    """The fault is told before anything is written."""
+    with pytest.raises(ConfigError, match=words):
+        in_memory(own(tmp_path / "mine", **changes), tmp_path / "trial")
+    assert not (tmp_path / "trial").exists()
+
+
+def test_an_example_is_written_for_servers_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files for real brokers, each role with pages of its own; what to start; nothing is written over."""
+    arguments = ["examples", own(tmp_path / "mine"), "--write", str(tmp_path / "out"), "--kafka", "kafka:9092"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert main() == 0
+    written = tmp_path / "out" / "mine"
+    said = capsys.readouterr().out
+    for role in ("party party-1", "gateway north-1", "collector collector", "sink sink"):
+        kind, name = role.split()
+        assert f"sotto {kind} {written / name}.toml" in said
+    files = sorted(written.glob("*-?.toml"))
+    listens = [tomllib.loads(file.read_text())["http"]["listen"] for file in files]
+    assert len(set(listens)) == len(files) == 6
+    assert not any("api_version" in file.read_text() or "kafka:9092" not in file.read_text() for file in files)
+    assert main() == 2
+    assert "already" in capsys.readouterr().err
+
+
+def test_an_unknown_example_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What there is stands in the message."""
+    monkeypatch.setattr("sys.argv", ["examples", "treshold"])
+    assert main() == 2
+    assert "threshold, rank" in capsys.readouterr().err
+
+
+def test_gates_in_the_open_give_the_published_vector() -> None:
+    """The netlist of AES-128, read gate by gate: FIPS 197, appendix C.1."""
+    key, block = int("000102030405060708090a0b0c0d0e0f", 16), int("00112233445566778899aabbccddeeff", 16)
+    assert evaluate(aes_128(), key | block << 128) == [int("69c4e0d86a7b0430d8cdb78070b4c55a", 16)]
 
 
 def test_the_entries_in_the_document_are_valid() -> None:

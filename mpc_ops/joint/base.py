@@ -58,8 +58,8 @@ class Scheme(Protocol):
 
 
 def plus(scheme: Scheme, share: Array, values: Array) -> Array:
-    """Add public values to a share."""
-    return scheme.ring.add(share, scheme.public(values))
+    """Add public values to a share: as many, or one to all."""
+    return scheme.ring.add(share, scheme.public(np.broadcast_to(values, share.shape[1:])))
 
 
 def negated(scheme: Scheme, share: Array) -> Array:

@@ -12,10 +12,10 @@ Products over a field, n of them, and matrix products (Freivalds): a random comb
 is tested, multiplied by another random number so that it tells nothing but whether it is 0. A lie passes with
 probability 2 / p. 6 rounds, one element for each product or for each column of a matrix.
 
-ANDs, in words of 64: each word is compared with B words of random ANDs, made afterwards and dealt by an order that
-is drawn when all of them are done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A
-lie passes with probability 2^-40 at most. 4 rounds, 3 B bits for each AND, where B is 2 from 741,000 words on,
-3 from 6,300, 4 from 570.
+ANDs, in words of 64: each word is compared with B words of random ANDs, dealt by an order that is drawn when all ANDs
+are done; B more are opened (Furukawa et al., EUROCRYPT 2017; Araki et al., S&P 2017). A lie passes with probability
+2^-40 at most. The random ones are made in the rounds of the others, so 3 rounds are added, and 3 B bits for each AND,
+where B is 2 from 741,000 words on, 3 from 6,300, 4 from 570.
 
 Over Z/2^64 products are refused: a random combination there misses an error of 2^63 every second time. Lift to a
 field instead (`mpc_ops.joint.rounding.lift`). Challenges are shared random numbers, opened when all that they test
@@ -40,7 +40,7 @@ from mpc_ops.rounds import Array, Interactive, Item, Round, Sent, together
 
 SECURITY_BITS = 40
 FIELD_ROUNDS = 6
-AND_ROUNDS = 4
+AND_ROUNDS = 3
 
 
 class Product(NamedTuple):
@@ -53,14 +53,26 @@ class Product(NamedTuple):
     matrices: bool
 
 
+class RandomAnds(NamedTuple):
+    """a, b and c = a AND b, unless somebody has lied: shares (2, n) of words."""
+
+    a: Array
+    b: Array
+    c: Array
+
+
 @dataclass(frozen=True, slots=True)
 class Checked(Replicated):
-    """One party's side; `journal` holds the products that are not checked yet, over all rings."""
+    """One party's side; `journal` holds the products that no check has taken up yet, over all rings, `spare` the random
+    ANDs that wait for them: a, b and c = a AND b, shares (2, n) of words. `running` has an entry for each check.
+    """
 
     journal: list[Product] = field(default_factory=list, repr=False, compare=False)
+    spare: list[RandomAnds] = field(default_factory=list, repr=False, compare=False)
+    running: list[object] = field(default_factory=list, repr=False, compare=False)
 
     def over(self, ring: Ring) -> Checked:
-        return Checked(self.party, ring, self.journal)
+        return Checked(self.party, ring, self.journal, self.spare, self.running)
 
     def unchecked(self, ring: Ring) -> Replicated:
         """The protocols that notice nothing, for the checks themselves."""
@@ -68,8 +80,16 @@ class Checked(Replicated):
 
     def multiply(self, x: Array, y: Array) -> Interactive[Array]:
         _checkable(self.ring)
-        z = yield from self.unchecked(self.ring).multiply(x, y)
+        beside = [self._supply(_words(self.ring, x))] if isinstance(self.ring, Bits) else []
+        z: Array
+        z, *_ = yield from together(self.unchecked(self.ring).multiply(x, y), *beside)
         self.journal.append(Product(self.ring, x, y, z, matrices=False))
+        return z
+
+    def select(self, x: Array, component: int, bits: Array) -> Interactive[Array]:
+        _checkable(self.ring)
+        z = yield from self.unchecked(self.ring).select(x, component, bits)
+        self.journal.append(Product(self.ring, x, self.only(component, self.ring.element(bits)), z, matrices=False))
         return z
 
     def matmul(self, x: Array, y: Array) -> Interactive[Array]:
@@ -92,18 +112,37 @@ class Checked(Replicated):
         words = yield from plain.open_checked(plain.random((4,)))
         return Stream(hashlib.sha256(b"sotto challenge" + BITS.encode(words)).digest())
 
-    def verify(self) -> Interactive[None]:
-        """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS.
+    def _supply(self, more: int) -> Interactive[None]:
+        """Make as many random ANDs as the words in the journal, and `more`, lack. Rounds: 1, or 0 where none do.
 
-        They leave the journal only afterwards: an opening that runs beside this one must not rely on it.
+        Nobody can aim at what they will be compared with: which of them that is, is drawn when all of it is done.
         """
-        products = list(self.journal)
+        pending = (product for product in self.journal if isinstance(product.ring, Bits))
+        words = more + sum(_words(product.ring, product.x) for product in pending)
+        lacking = needed_for(words) - sum(made.a.shape[1] for made in self.spare)
+        if lacking > 0:
+            made = yield from _random_ands(self.unchecked(BITS), lacking)
+            self.spare.append(made)
+
+    def verify(self, first: Stream | None = None) -> Interactive[None]:
+        """Check all products so far. Raises CheckFailedError. Rounds: 0, or AND_ROUNDS, or FIELD_ROUNDS, one less with
+        `first`: a challenge that was opened when all products over fields had been sent.
+
+        Every product is checked once: what another opening beside this one checks already is waited for. Where random
+        ANDs are too few, since products beside each other count on the same, more are made in a round more.
+        """
+        products, others, mine = list(self.journal), list(self.running), object()
+        self.journal.clear()
+        self.running.append(mine)
         bits = [product for product in products if isinstance(product.ring, Bits)]
         rings = {product.ring.name: product.ring for product in products if product.ring.field}
-        checks = [_check_products(self, ring, [p for p in products if p.ring == ring]) for ring in rings.values()]
+        checks = [
+            _check_products(self, ring, [p for p in products if p.ring == ring], first) for ring in rings.values()
+        ]
         yield from together(*checks, *([_check_ands(self, bits)] if bits else []))
-        checked = set(map(id, products))
-        self.journal[:] = [product for product in self.journal if id(product) not in checked]
+        self.running.remove(mine)
+        while any(other in self.running for other in others):
+            yield Round()
 
 
 def _checkable(ring: Ring) -> None:
@@ -111,9 +150,10 @@ def _checkable(ring: Ring) -> None:
         raise SchemeError(f"products over {ring.name} cannot be checked: lift to a field first")
 
 
-def _check_products(side: Checked, ring: Ring, products: list[Product]) -> Interactive[None]:
+def _check_products(side: Checked, ring: Ring, products: list[Product], first: Stream | None) -> Interactive[None]:
     plain = side.unchecked(ring)
-    first = yield from side.challenge()
+    if first is None:
+        first = yield from side.challenge()
     a, b, c = _combined(ring, products, first)
     size = a.shape[1]
     if size == 0:
@@ -127,7 +167,7 @@ def _check_products(side: Checked, ring: Ring, products: list[Product]) -> Inter
     right = ring.mul(ring.add(c, ring.total(ring.mul(a, beta), 1)), opened)
     test = yield from plain.multiply(ring.sub(left, right)[:, None], secret[:, 1:])
     result = yield from plain.open_checked(test)
-    if result.any():
+    if not ring.is_zero(result).all():
         side.failed("a product is wrong: one of the parties lies")
 
 
@@ -163,6 +203,23 @@ def bucket(words: int) -> int:
     return size
 
 
+def needed_for(words: int) -> int:
+    """How many random words of ANDs it takes to check so many, with those that are opened."""
+    return (words + 1) * bucket(words) if words else 0
+
+
+def _words(ring: Ring, share: Array) -> int:
+    """How many words of 64 bits a share is, `_packed`."""
+    return -(-ring.size(share[0].size) // 8)
+
+
+def _random_ands(plain: Replicated, count: int) -> Interactive[RandomAnds]:
+    """So many new ones. Rounds: 1."""
+    a, b = plain.random((count,)), plain.random((count,))
+    c = yield from plain.multiply(a, b)
+    return RandomAnds(a, b, c)
+
+
 def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
     plain = side.unchecked(BITS)
     x = np.concatenate([_packed(product.ring, product.x) for product in products], axis=1)
@@ -173,29 +230,31 @@ def _check_ands(side: Checked, products: list[Product]) -> Interactive[None]:
         return
     size = bucket(count)
     total = (count + 1) * size
-    a, b = plain.random((total,)), plain.random((total,))
-    c = yield from plain.multiply(a, b)
+    lacking = total - sum(made.a.shape[1] for made in side.spare)
+    taken = list(side.spare)
+    side.spare.clear()
+    if lacking > 0:
+        more = yield from _random_ands(plain, lacking)
+        taken.append(more)
+    a, b, c = (np.concatenate(parts, axis=1) for parts in zip(*taken, strict=True))
+    side.spare.append(RandomAnds(a[:, total:], b[:, total:], c[:, total:]))
     stream = yield from side.challenge()
     order = _permutation(stream, total)
-    spare, dealt = order[:size], order[size:]
-    a_dealt, b_dealt, c_dealt = (np.take(part, dealt, axis=1).reshape(2, size, count) for part in (a, b, c))
-    hidden = np.concatenate(
-        [
-            (a_dealt ^ x[:, None]).reshape(2, -1),
-            (b_dealt ^ y[:, None]).reshape(2, -1),
-            a[:, spare],
-            b[:, spare],
-            c[:, spare],
-        ],
-        axis=1,
-    )
-    opened = yield from plain.open_checked(hidden)
+    spare, dealt = order[:size], order[size:].reshape(size, count)
+    # in parts that stay in the cache: each is compared with all words
+    hidden = [np.take(a, part, axis=1) ^ x for part in dealt] + [np.take(b, part, axis=1) ^ y for part in dealt]
+    hidden += [part[:, spare] for part in (a, b, c)]
+    opened = yield from plain.open_checked(np.concatenate(hidden, axis=1))
     rho, sigma = opened[: 2 * size * count].reshape(2, size, count)
     spare_a, spare_b, spare_c = opened[2 * size * count :].reshape(3, size)
     if ((spare_a & spare_b) ^ spare_c).any():
         side.failed("a random AND is wrong: one of the parties lies")
-    rest = c_dealt ^ z[:, None] ^ (a_dealt & sigma) ^ (b_dealt & rho) ^ plain.public(rho & sigma)
-    yield from _all_zero(side, rest)
+    # a = x + rho and b = y + sigma, so c - z = x sigma + y rho + rho sigma
+    rest = [
+        np.take(c, part, axis=1) ^ z ^ (x & one_sigma) ^ (y & one_rho) ^ plain.public(one_rho & one_sigma)
+        for part, one_rho, one_sigma in zip(dealt, rho, sigma, strict=True)
+    ]
+    yield from _all_zero(side, np.concatenate(rest, axis=1))
 
 
 def _all_zero(side: Checked, words: Array) -> Interactive[None]:
@@ -220,9 +279,8 @@ def _hash(words: Array) -> bytes:
 
 def _packed(ring: Ring, share: Array) -> Array:
     """A share of words of any width as words of 64 bits: (2, n), the last one filled with 0."""
-    data = [ring.encode(component) for component in share]
-    words = -(-len(data[0]) // 8)
-    return np.stack([np.frombuffer(part.ljust(8 * words, b"\0"), dtype="<u8").astype(np.uint64) for part in data])
+    assert isinstance(ring, Bits), "internal error: an AND of what are no bits"
+    return ring.packed(share.reshape(2, -1))
 
 
 def _permutation(stream: Stream, count: int) -> NDArray[np.intp]:

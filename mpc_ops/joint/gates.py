@@ -130,19 +130,19 @@ def to_bits(side: Replicated, x: Array) -> Interactive[Array]:
 def from_bit(side: Replicated, bit: Array, ring: Ring) -> Interactive[Array]:
     """From shares of single bits to arithmetic shares over any ring. Rounds: 2, one element in each.
 
-    x XOR y = x + y - 2 x y, first for two of the components, then with the third.
+    x XOR y = x + y - 2 x y, first for two of the components, then with the third. Each is known to two parties.
     """
     needed(side)
-    over = side.over(ring)
+    over, bits = side.over(ring), side.over(Bits(1))
     if bit.size and int(bit.max()) > 1:
         raise ValueError("not single bits")
-    first, second, third = (
-        over.only(component, ring.element(side.component(bit, component).max(axis=0))) for component in range(3)
-    )
-    both = yield from over.multiply(first, second)
-    two = ring.sub(ring.add(first, second), ring.add(both, both))
-    both = yield from over.multiply(two, third)
-    return ring.sub(ring.add(two, third), ring.add(both, both))
+    known = [bits.component(bit, component).max(axis=0) for component in range(3)]
+    result = over.only(0, ring.element(known[0]))
+    for component in (1, 2):
+        both = yield from over.select(result, component, known[component])
+        either = ring.add(result, over.only(component, ring.element(known[component])))
+        result = ring.sub(either, ring.add(both, both))
+    return result
 
 
 def from_bits(side: Replicated, words: Array, ring: Ring, width: int = WORD) -> Interactive[Array]:

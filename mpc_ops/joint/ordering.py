@@ -1,13 +1,13 @@
 """Sorting, and what is read from it: minimum, maximum, arg-max, top k, median. Replicated shares over Z/2^64.
 
-    rounds 1..3   shuffle: each pair of parties permutes by an order that the third does not know
-    rounds 4..11  compare all pairs at once (mpc_ops.joint.comparing)
-    round 12      open the results of the comparisons, and put the shuffled shares in order
+    rounds 1, 2   shuffle: each pair of parties permutes by an order that the third does not know
+    then          compare all pairs at once, in words as short as values and indices allow (mpc_ops.joint.comparing)
+    last round    open the results of the comparisons, and put the shuffled shares in order
 
 What is opened is the order of a list that was shuffled by an order nobody knows: a uniformly random permutation,
 whatever the values are (Hamada et al., "Practically efficient multi-party sorting protocols from comparison sort
 algorithms", ICISC 2012). That needs distinct keys, so equal values are told apart by their index, the lower one
-first. 12 rounds for any number of lists at once, where a tournament takes 9 for each doubling of their length.
+first. 11 rounds at most for any number of lists at once, where a tournament takes 9 for each doubling of their length.
 
 All pairs of n values are n (n - 1) / 2 comparisons: right up to some 200 values, allowed up to `MOST`.
 """
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mpc_ops.joint import comparing
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.checked import Checked
-from mpc_ops.joint.comparing import less
 from mpc_ops.joint.ranges import within
 from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.joint.shuffling import confirm, shuffle
@@ -29,7 +29,6 @@ from mpc_ops.rings import Z64, Bits
 from mpc_ops.rounds import Array, CheckFailedError, Interactive, together
 
 MOST = 512
-ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,21 @@ class Sorted:
         return Sorted(self.values[..., ::-1][..., :count], self.indices[..., ::-1][..., :count])
 
 
+def key_bits(count: int, bits: int) -> int:
+    """How long the difference of two keys is, with its sign: a value of `bits` bits, and the index that tells ties."""
+    return bits + (count - 1).bit_length() + 1
+
+
+def rounds(count: int, bits: int) -> int:
+    """How many rounds `order` takes for lists of `count` values, unchecked and without `largest`."""
+    return 2 + comparing.rounds(key_bits(count, bits)) + 1
+
+
 def order(side: Replicated, x: Array, bits: int, *, largest: int | None = None) -> Interactive[Sorted]:
-    """Sort along the last axis. Every value must lie in [-2^(bits - 1), 2^(bits - 1)). Rounds: 12.
+    """Sort along the last axis. Every value must lie in [-2^(bits - 1), 2^(bits - 1)). Rounds: `rounds`, up to 11.
 
     With `largest`, |x| <= `largest` is tested before the order is opened: keys that wrap could otherwise make it tell
-    where values lie. Raises RangeError otherwise. Rounds: 4 and those of `within`.
+    where values lie. Raises RangeError otherwise. Rounds: 3 and those of `within`.
 
     Raises ValueError where there is no value, too many, or `bits` and the bits of an index are more than 63.
     """
@@ -92,7 +101,7 @@ def order(side: Replicated, x: Array, bits: int, *, largest: int | None = None) 
     tests = [confirm(side, x, shuffled, bits=known)]
     if largest is not None:
         tests.append(within(side, x.reshape(2, -1), [largest] * x[0].size))
-    below, *_ = yield from together(_checked(side, comparisons(side, keys)), *tests)
+    below, *_ = yield from together(_checked(side, comparisons(side, keys, key_bits(count, bits))), *tests)
     ranks = yield from ranking(side, below, count)
     places = np.argsort(ranks, axis=-1)
     result = np.take_along_axis(shuffled, np.broadcast_to(places, shuffled.shape), axis=-1)
@@ -107,10 +116,12 @@ def _checked(side: Replicated, comparing: Interactive[Array]) -> Interactive[Arr
     return below
 
 
-def comparisons(side: Replicated, keys: Array) -> Interactive[Array]:
-    """For each pair i < j of keys along the last axis, whether key i is below key j: single bits. Rounds: 8."""
+def comparisons(side: Replicated, keys: Array, width: int) -> Interactive[Array]:
+    """For each pair i < j of keys along the last axis, whether key i is below key j: single bits. Their differences
+    have up to `width` bits, with their sign. Rounds: those of `comparing`.
+    """
     left, right = np.triu_indices(keys.shape[-1], 1)
-    result = yield from less(side, np.take(keys, left, axis=-1), np.take(keys, right, axis=-1))
+    result = yield from comparing.less(side, np.take(keys, left, axis=-1), np.take(keys, right, axis=-1), width)
     return result
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc_ops.joint.base import SchemeError, plus
-from mpc_ops.joint.gates import conjunction, from_bit, majority
+from mpc_ops.joint.gates import conjunction, majority
 from mpc_ops.joint.replicated import PARTIES, Replicated, needed
 from mpc_ops.rings import Bits, PrimeField
 from mpc_ops.rounds import Array, Interactive
@@ -37,29 +38,27 @@ class Lanes:
 
     def pack(self, bits: Array) -> Array:
         """(..., count) of single bits to (..., words)."""
-        padded = np.zeros((*bits.shape[:-1], self.words * 64), dtype=np.uint64)
-        padded[..., : self.count] = bits
-        weights = np.arange(64, dtype=np.uint64)
-        packed: Array = np.bitwise_or.reduce(padded.reshape(*bits.shape[:-1], self.words, 64) << weights, axis=-1)
-        return packed
+        octets = np.zeros((*bits.shape[:-1], 8 * self.words), dtype=np.uint8)
+        packed = np.packbits(bits.astype(np.uint8), axis=-1, bitorder="little")
+        octets[..., : packed.shape[-1]] = packed
+        return octets.view("<u8").astype(np.uint64, copy=False)
 
     def unpack(self, words: Array) -> Array:
         """(..., words) to (..., count) of single bits."""
-        bits = (words[..., None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
-        return bits.reshape(*words.shape[:-1], self.words * 64)[..., : self.count]
+        octets = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
+        return np.unpackbits(octets, axis=-1, count=self.count, bitorder="little").astype(np.uint64)
+
+
+def turned(octets: NDArray[np.uint8], places: int) -> Array:
+    """From the bytes of `count` numbers (..., count, width) to planes (..., places, words)."""
+    bits = np.unpackbits(octets, axis=-1, count=places, bitorder="little")
+    return Lanes(octets.shape[-2]).pack(np.swapaxes(bits, -1, -2))
 
 
 def component_planes(side: Replicated, x: Array, field: PrimeField) -> list[Array]:
     """The three components of a share (2, count), each as Boolean planes. Rounds: 0."""
-    lanes, size = Lanes(x.shape[1]), -(-field.bits // 8)
-    held = []
-    for component in x:
-        data = b"".join(int(value).to_bytes(size, "little") for value in component)
-        octets = np.frombuffer(data, dtype=np.uint8).reshape(x.shape[1], size)
-        bits = np.unpackbits(octets, axis=1, bitorder="little")[:, : field.bits]
-        held.append(lanes.pack(bits.T))
-    planes = np.stack(held)
-    return [side.over(Bits(lanes.width)).component(planes, j) for j in range(PARTIES)]
+    planes, bits = turned(field.octets(x), field.bits), Bits(Lanes(x.shape[1]).width)
+    return [side.over(bits).component(planes, j) for j in range(PARTIES)]
 
 
 def _two_words(side: Replicated, x: Array, field: PrimeField) -> Interactive[tuple[Array, Array, int]]:
@@ -70,8 +69,13 @@ def _two_words(side: Replicated, x: Array, field: PrimeField) -> Interactive[tup
     return first ^ second ^ third, np.roll(carry, 1, axis=1), width
 
 
+def sign_rounds(field: PrimeField) -> int:
+    """How many rounds `to_planes` and `negative` take."""
+    return 2 + (field.bits - 1).bit_length()
+
+
 def to_planes(side: Replicated, x: Array) -> Interactive[Array]:
-    """The bits of x in [0, P) for x != 0, from a share (2, count). Rounds: 2 + log2 k, rounded up: 9, 12, 13."""
+    """The bits of x in [0, P) for x != 0, from a share (2, count). Rounds: `sign_rounds`, 9, 12 or 13."""
     field = large(side)
     first, second, width = yield from _two_words(side, x, field)
     generate: Array = yield from conjunction(side, first, second, width)
@@ -88,9 +92,9 @@ def to_planes(side: Replicated, x: Array) -> Interactive[Array]:
 
 
 def negative(side: Replicated, x: Array) -> Interactive[Array]:
-    """1 where x, read as signed, is below 0: single bits (2, count). |x| must be below P / 4. Rounds: 9, 12, 13."""
+    """1 where x, read as signed, is below 0: single bits (2, count). |x| must be below P / 4. Rounds: 9, 12 or 13."""
     field = large(side)
-    doubled = plus(side, field.add(x, x), np.broadcast_to(field.element(1), x.shape[1:]))
+    doubled = plus(side, field.add(x, x), field.element(1))
     first, second, width = yield from _two_words(side, doubled, field)
     propagate: Array = first ^ second
     top = propagate[:, -1]
@@ -123,18 +127,6 @@ def leading(side: Replicated, planes: Array, width: int) -> Interactive[Array]:
     shifted = np.concatenate([seen[:, 1:], np.zeros_like(seen[:, :1])], axis=1)
     result: Array = seen ^ shifted
     return result
-
-
-def to_field(side: Replicated, planes: Array, count: int) -> Interactive[Array]:
-    """Every bit of planes (2, k, words) as a share over the field: (2, k, count). Rounds: 2."""
-    result = yield from from_bit(side, Lanes(count).unpack(planes), side.ring)
-    return result
-
-
-def absolute(planes: Array) -> tuple[Array, Array]:
-    """The sign bit, and the planes of |x|: modulo 2^k - 1 the bits of -x are those of x, each inverted. Rounds: 0."""
-    sign = planes[:, -1:]
-    return sign, planes ^ sign
 
 
 def large(side: Replicated) -> PrimeField:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpc_ops.joint import comparing
 from mpc_ops.joint.base import plus
 from mpc_ops.joint.checked import Checked
-from mpc_ops.joint.comparing import ROUNDS, sign
+from mpc_ops.joint.comparing import sign
 from mpc_ops.joint.gates import all_along, conjunction
 from mpc_ops.joint.replicated import Replicated, needed
 from mpc_ops.rings import Z64, Bits
@@ -28,7 +29,7 @@ class RangeError(ValueError):
 
 def rounds(count: int) -> int:
     """How many rounds `within` takes for `count` numbers, unchecked."""
-    return ROUNDS + 1 + (count - 1).bit_length() + 1 if count else 0
+    return comparing.rounds() + 1 + (count - 1).bit_length() + 1 if count else 0
 
 
 def within(side: Replicated, x: Array, largest: list[int]) -> Interactive[None]:

@@ -103,6 +103,18 @@ class Replicated:
         result = yield from self.reshare(self._product(x, y, self.ring.mul, x.shape[1:]))
         return result
 
+    def select(self, x: Array, component: int, bits: Array) -> Interactive[Array]:
+        """x where a bit is 1 that the holders of one component know, and 0 elsewhere: the product of a share (2, ...)
+        with `only(component, bits)`, for less work. Rounds: 1.
+        """
+        ring, slot = self.ring, (component - self.party.index) % PARTIES
+        summand = self.zero_sharing(x.shape[1:])
+        if slot < 2:
+            mine = ring.add(x[0], x[1]) if slot == 0 else x[0]
+            summand = ring.add(summand, np.where(bits != 0, mine, np.zeros((), dtype=ring.dtype)))
+        result = yield from self.reshare(summand)
+        return result
+
     def matmul(self, x: Array, y: Array) -> Interactive[Array]:
         shape = matrix_shape(x, y)
         result = yield from self.reshare(self._product(x, y, self.ring.matmul, shape))

@@ -15,12 +15,16 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from mpc_ops.joint.base import SchemeError, plus
+from mpc_ops.joint.base import plus
+from mpc_ops.joint.comparing import carry_out
 from mpc_ops.joint.gates import carries, from_bit, majority, negation, words_of
+from mpc_ops.joint.planes import large
 from mpc_ops.joint.replicated import PARTIES, Replicated, needed
-from mpc_ops.rings import Z64, Bits, PrimeField, Ring
+from mpc_ops.rings import BITS, Z64, Bits, PrimeField, Ring
 from mpc_ops.rounds import Array, Interactive
 
 TRUNCATION_BITS = 62
@@ -31,6 +35,7 @@ NEAR_BITS = 61
 """Of numbers that are lifted in 3 rounds."""
 
 _ONE = np.uint64(1)
+_HALF = np.asarray(np.uint64(1 << 63))
 _TOP = np.uint64(63)
 _NEAR = np.uint64(NEAR_BITS)
 _LOW_BITS = np.uint64(62)
@@ -69,50 +74,79 @@ def truncate_large(side: Replicated, x: Array, shift: int, bits: int) -> Interac
     needed(side)
     if not 0 <= shift <= bits:
         raise ValueError(f"a shift by {shift} is not one by 0 to {bits}")
-    _fits(side.ring, bits)
-    ring, shape = side.ring, x.shape[1:]
+    ring, shape = _field(side, bits), x.shape[1:]
     if shift == 0:
         return x
     shares = yield from from_bit(side, side.over(Bits(1)).random((*shape, shift)), ring)
     low = ring.total(ring.mul(shares, ring.element([1 << place for place in range(shift)])), -1)
-    result = yield from _opened_high(side, x, low, shift, bits)
+    high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
+    masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
+    opened = yield from side.open(_lifted(side, masked, bits))
+    return _unmasked(side, opened, high, shift=shift, bits=bits, into=ring)
+
+
+def shorten(side: Replicated, x: Array, shift: int, bits: int, into: PrimeField | None = None) -> Interactive[Array]:
+    """x / 2^shift over a large field, between one below its floor and two above: over `into`, if given. Rounds: 1.
+
+    x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
+    alone is longer than x by 40 bits. By 0 places the result is exact. Raises ValueError where the field is too small.
+    """
+    (result,) = yield from shorten_all(side, [(x, shift, bits)], into or large(side))
     return result
 
 
-def shorten(side: Replicated, x: Array, shift: int, bits: int) -> Interactive[Array]:
-    """x / 2^shift over a large field, between one below its floor and two above. Rounds: 1.
+def shorten_all(
+    side: Replicated, parts: Sequence[tuple[Array, int, int]], into: PrimeField
+) -> Interactive[list[Array]]:
+    """`shorten` for several (x, shift, bits), in one opening: so that what is checked before it is checked once."""
+    ring = large(side)
+    masks = [_bounded(side, x.shape[1:], bits + STATISTICAL_BITS + 1) for x, _, bits in parts]
+    hidden = [_lifted(side, ring.add(x, mask), bits) for (x, _, bits), mask in zip(parts, masks, strict=True)]
+    opened = yield from side.open(np.concatenate([share.reshape(2, -1) for share in hidden], axis=1))
+    ends = np.cumsum([share[0].size for share in hidden])[:-1]
+    results = []
+    for (x, shift, bits), mask, known in zip(parts, masks, np.split(opened, ends), strict=True):
+        high = ring.shift_right(mask, shift)
+        whole = _unmasked(side, known.reshape(x.shape[1:]), high, shift=shift, bits=bits, into=into)
+        results.append(plus(side.over(into), whole, into.element(-1)) if shift else whole)
+    return results
 
-    x lies in [-2^bits, 2^bits); `bits` + 43 must be less than the field's. The mask is statistical: one component of it
-    alone is longer than x by 40 bits. Raises ValueError where the field is too small.
-    """
-    _fits(side.ring, bits)
-    low = _bounded(side, x.shape[1:], shift)
-    result = yield from _opened_high(side, x, low, shift, bits)
-    return plus(side, result, np.broadcast_to(side.ring.element(-1), x.shape[1:]))
 
-
-def _fits(ring: Ring, bits: int) -> None:
-    if not isinstance(ring, PrimeField):
-        raise SchemeError(f"{ring.name} is no large field")
+def _field(side: Replicated, bits: int) -> PrimeField:
+    """What a side works over, if numbers of so many bits and their mask fit. Raises SchemeError, ValueError."""
+    ring = large(side)
     if bits + STATISTICAL_BITS + 3 >= ring.bits:
         raise ValueError(f"{bits} bits and their mask do not fit {ring.name}")
+    return ring
 
 
-def _opened_high(side: Replicated, x: Array, low: Array, shift: int, bits: int) -> Interactive[Array]:
-    """floor((x + low) / 2^shift): x is opened under a mask of `low` and of random higher bits. Rounds: 1."""
-    ring, shape = side.ring, x.shape[1:]
-    high = _bounded(side, shape, bits + STATISTICAL_BITS + 1 - shift)
-    offset = np.broadcast_to(ring.element(1 << bits), shape)
-    masked = ring.add(ring.add(x, low), ring.mul(high, ring.element(1 << shift)))
-    opened = yield from side.open(plus(side, masked, offset))
-    known = ring.element((opened >> shift) - (1 << (bits - shift)))
-    return plus(side, ring.sub(side.zero(shape), high), known)
+def _lifted(side: Replicated, masked: Array, bits: int) -> Array:
+    """What is opened, for x in [-2^bits, 2^bits) and its mask: no less than 0, and without a wrap."""
+    ring = _field(side, bits)
+    return plus(side, masked, ring.element(1 << bits))
+
+
+def _unmasked(side: Replicated, opened: Array, high: Array, *, shift: int, bits: int, into: PrimeField) -> Array:
+    """floor((x + mask) / 2^shift) - high: whole numbers, so it holds in any field that has room for them."""
+    ring, over = large(side), side.over(into)
+    known = into.sub(_same(ring.shift_right(opened, shift), ring, into), into.element(1 << (bits - shift)))
+    return plus(over, into.sub(over.zero(high.shape[1:]), _same(high, ring, into)), known)
+
+
+def _same(values: Array, ring: PrimeField, into: PrimeField) -> Array:
+    """Small whole numbers, as elements of another field."""
+    if into == ring:
+        return values
+    octets = ring.octets(values)
+    width = min(octets.shape[-1], into.size(1))
+    padded = np.zeros((*values.shape, into.size(1)), dtype=np.uint8)
+    padded[..., :width] = octets[..., :width]
+    return into.decode(padded.tobytes(), values.shape)
 
 
 def _bounded(side: Replicated, shape: tuple[int, ...], bits: int) -> Array:
     """A shared number that is the sum, as an integer, of three components of so many bits."""
-    drawn = side.random(shape)
-    return np.asarray(drawn & ((1 << bits) - 1), dtype=object)
+    return large(side).low_bits(side.random(shape), bits)
 
 
 def lift(side: Replicated, x: Array, ring: Ring, *, bits: int = 63) -> Interactive[Array]:
@@ -149,21 +183,38 @@ def _lift_near(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     above = ring.add(wraps[:, 0], ring.add(wraps[:, 1], wraps[:, 1]))
     total = ring.add(ring.add(low[0], low[1]), low[2])
     total = ring.add(total, ring.mul(above, ring.element(1 << 62)))
-    return plus(over, total, np.broadcast_to(ring.element(-(3 << 62) - (1 << 61)), x.shape[1:]))
+    return plus(over, total, ring.element(-(3 << 62) - (1 << 61)))
 
 
-def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
-    """With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
-    three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
-    follows.
-    """
-    y = plus(side, x, np.full(x.shape[1:], _ONE << _TOP, dtype=np.uint64))
-    over = side.over(ring)
-    components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]
+def lift_with_bits(side: Replicated, x: Array, ring: Ring) -> Interactive[tuple[Array, Array]]:
+    """As `lift`, and the words of x as Boolean shares: both take the same adder. Rounds: 10."""
+    needed(side, Z64)
+    y = plus(side, x, _HALF)
     first, second, third = words_of(side, y)
     both = yield from majority(side, first, second, third)
     carry = yield from carries(side, y, both << _ONE)
-    wraps = yield from from_bit(side, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
+    words = plus(side.over(BITS), y ^ ((both ^ carry) << _ONE), _HALF)
+    result = yield from _unwrapped(side, y, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
+    return result, words
+
+
+def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
+    y = plus(side, x, _HALF)
+    first, second, third = words_of(side, y)
+    both = yield from majority(side, first, second, third)
+    carry = yield from carry_out(side, y, both << _ONE)
+    result = yield from _unwrapped(side, y, np.stack([both >> _TOP, carry], axis=1), ring)
+    return result
+
+
+def _unwrapped(side: Replicated, y: Array, wraps: Array, ring: Ring) -> Interactive[Array]:
+    """With y = x + 2^63, as an integer y = y0 + y1 + y2 - 2^64 w, where w in {0, 1, 2} counts how often the sum of the
+    three components leaves 2^64: once in the carry-save adder's top bit, once in the carry out of the adder that
+    follows. Rounds: 2.
+    """
+    over = side.over(ring)
+    components = [over.only(j, ring.element(side.component(y, j).max(axis=0))) for j in range(PARTIES)]
+    shares = yield from from_bit(side, wraps, ring)
     total = ring.add(ring.add(components[0], components[1]), components[2])
-    total = ring.sub(total, ring.mul(ring.add(wraps[:, 0], wraps[:, 1]), ring.element(1 << 64)))
-    return plus(over, total, np.broadcast_to(ring.element(-(1 << 63)), x.shape[1:]))
+    total = ring.sub(total, ring.mul(ring.add(shares[:, 0], shares[:, 1]), ring.element(1 << 64)))
+    return plus(over, total, ring.element(-(1 << 63)))

@@ -15,6 +15,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc_ops.randomness import Stream
 from mpc_ops.rings.base import Integers, Ring, reduced, signed_integers
@@ -75,6 +76,9 @@ class _Mersenne61:
     def signed(self, values: Array) -> list[Any]:
         return signed_integers(values, P61)
 
+    def integers(self, values: Array) -> NDArray[np.object_]:
+        return np.asarray(values).astype(object)
+
     def add(self, a: Array, b: Array) -> Array:
         x = a + b
         return np.asarray(np.minimum(x, np.subtract(x, _P)))
@@ -126,6 +130,9 @@ class _Mersenne61:
         low = np.add.reduce(a & _LOW32, axis=axis)  # below 2^64 for up to 2^32 terms
         high = _fold(np.asarray(np.add.reduce(a >> _S32, axis=axis)))
         return self.add(_fold(np.asarray(low)), self.mul(high, np.asarray(np.uint64(1 << 32))))
+
+    def is_zero(self, a: Array) -> NDArray[np.bool_]:
+        return np.asarray(a == 0)
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
         values = stream.words(prod(shape)) & _P

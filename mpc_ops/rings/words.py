@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpc_ops.randomness import Stream
 from mpc_ops.rings.base import Integers, Ring, reduced, signed_integers
@@ -47,6 +48,9 @@ class _Words:
     def signed(self, values: Array) -> list[Any]:
         return signed_integers(values, self.order)
 
+    def integers(self, values: Array) -> NDArray[np.object_]:
+        return np.asarray(values).astype(object)
+
     def add(self, a: Array, b: Array) -> Array:
         return np.asarray(np.add(a, b))
 
@@ -61,6 +65,9 @@ class _Words:
 
     def total(self, a: Array, axis: int) -> Array:
         return np.asarray(np.add.reduce(a, axis=axis))
+
+    def is_zero(self, a: Array) -> NDArray[np.bool_]:
+        return np.asarray(a == 0)
 
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
         return stream.words(prod(shape)).reshape(shape)
@@ -101,16 +108,14 @@ class Bits:
         return -(-count * self.width // 8)
 
     def encode(self, values: Array) -> bytes:
-        if values.dtype != np.uint64 or (values.size and int(values.max()) >= self.order):
+        if values.dtype != np.uint64 or (self.width < 64 and values.size and int(values.max()) >= self.order):
             raise ValueError(f"an element has more than {self.width} bits")
         if self.width >= 8:
-            return values.astype(_LITTLE[self.width]).tobytes()
+            return values.astype(_LITTLE[self.width], copy=False).tobytes()
         per_byte = 8 // self.width
         flat = np.zeros(-(-values.size // per_byte) * per_byte, dtype=np.uint8)
         flat[: values.size] = values.reshape(-1)
-        shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(self.width)
-        packed: Array = np.bitwise_or.reduce(flat.reshape(-1, per_byte) << shifts, axis=1)
-        return packed.tobytes()
+        return _joined(flat, self.width).tobytes()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> Array:
         count = prod(shape)
@@ -118,17 +123,28 @@ class Bits:
             raise MessageError("wrong size")
         if self.width >= 8:
             return np.frombuffer(data, dtype=_LITTLE[self.width]).astype(np.uint64).reshape(shape)
-        shifts = np.arange(8 // self.width, dtype=np.uint8) * np.uint8(self.width)
-        flat = ((np.frombuffer(data, dtype=np.uint8)[:, None] >> shifts) & np.uint8(self.order - 1)).reshape(-1)
+        flat = _parted(np.frombuffer(data, dtype=np.uint8), self.width)
         if flat[count:].any():
             raise MessageError("bits after the last element")
         return flat[:count].astype(np.uint64).reshape(shape)
+
+    def packed(self, values: Array) -> Array:
+        """Elements along the last axis in words of 64 bits, lowest first, the last one filled with 0."""
+        count = values.shape[-1]
+        words = -(-count * self.width // 64)
+        dtype = np.dtype(_LITTLE[max(8, self.width)])
+        flat = np.zeros((*values.shape[:-1], words * (64 // self.width)), dtype=dtype)
+        flat[..., :count] = values
+        return (flat if self.width >= 8 else _joined(flat, self.width)).view("<u8").astype(np.uint64, copy=False)
 
     def element(self, values: Integers) -> Array:
         return reduced(values, self.order, self.dtype)
 
     def signed(self, values: Array) -> list[Any]:
         return signed_integers(values, self.order)
+
+    def integers(self, values: Array) -> NDArray[np.object_]:
+        return np.asarray(values).astype(object)
 
     def add(self, a: Array, b: Array) -> Array:
         return np.asarray(a ^ b)
@@ -147,9 +163,34 @@ class Bits:
     def total(self, a: Array, axis: int) -> Array:
         return np.asarray(np.bitwise_xor.reduce(a, axis=axis))
 
+    def is_zero(self, a: Array) -> NDArray[np.bool_]:
+        return np.asarray(a == 0)
+
     def draw(self, stream: Stream, shape: tuple[int, ...]) -> Array:
         words = stream.words(prod(shape)).reshape(shape)
         return words if self.width == 64 else words & self.ones
+
+
+def _joined(elements: Array, width: int) -> Array:
+    """Elements of 1, 2 or 4 bits along the last axis, one in a byte, whole bytes of them: packed, the lowest first."""
+    if width == 1:
+        return np.packbits(elements, axis=-1, bitorder="little")
+    per_byte = 8 // width
+    result: Array = elements[..., ::per_byte].copy()
+    for place in range(1, per_byte):
+        result |= elements[..., place::per_byte] << np.uint8(place * width)
+    return result
+
+
+def _parted(data: Array, width: int) -> Array:
+    """Bytes to their elements of 1, 2 or 4 bits, one in a byte."""
+    if width == 1:
+        return np.unpackbits(data, bitorder="little")
+    per_byte, ones = 8 // width, np.uint8((1 << width) - 1)
+    result = np.empty((len(data), per_byte), dtype=np.uint8)
+    for place in range(per_byte):
+        result[:, place] = (data >> np.uint8(place * width)) & ones
+    return result.reshape(-1)
 
 
 Z64: Ring = _Words()

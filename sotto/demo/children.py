@@ -105,7 +105,7 @@ class Children:
                     f"{child.name} has ended ({_how(code)})",
                     where=str(child.log),
                     remedy=f"Its last lines:\n{child.last_lines() or '(none)'}\n"
-                    "Mend what they say and start the demo again; its files stay as they are until then.",
+                    "Mend what they say, then give the same command again. Until then its files stay as they are.",
                 )
 
     def end(self) -> None:

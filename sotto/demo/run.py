@@ -37,11 +37,11 @@ from sotto.replay import Pace, Publisher
 
 TOKEN = "SOTTO_INFLUX_TOKEN"  # noqa: S105  the name of a variable
 SHOW = "SOTTO_DEMO_SHOW_SHARES"
-START_SECONDS = 60.0
-STALL_SECONDS = 45.0
+START_SECONDS = 180.0
+STALL_SECONDS = 90.0
 """After the last reading, so long without a new result, and the demo ends with what is missing."""
 EMBEDDED_FETCH_WAIT_MS = 50
-SETTLE_SECONDS = 4.0
+SETTLE_SECONDS = 10.0
 _TICK = 0.05
 _FRAME = 0.5
 _SAMPLE = 0.15

@@ -33,7 +33,7 @@ def test_embedded_brokers_take_messages_and_records(tmp_path: Path) -> None:
         producer = KafkaProducer(**settings, enable_idempotence=True)
         assert producer.partitions_for("t") == {0, 1, 2}
         for number in range(30):
-            producer.send("t", b"v", partition=number % 3).get(10)
+            producer.send("t", b"v", partition=number % 3).get(60)
         producer.close()
         for group in ("one", "two"):
             consumer = KafkaConsumer(
@@ -52,10 +52,12 @@ def test_a_process_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
     """A role with a file that is not there says so, and the demo passes it on."""
     with Children(tmp_path / "logs") as children:
         child = children.role("sink", ("sink", str(tmp_path / "absent.toml")), {}, http="127.0.0.1:0")
-        child.process.wait(30)
+        child.process.wait(120)
         with pytest.raises(SottoError, match="sink has ended") as caught:
             children.check()
     assert "absent.toml" in str(caught.value)
+    assert "give the same command again" in str(caught.value)
+    assert "demo" not in str(caught.value.remedy).replace(str(tmp_path), "")
 
 
 PARENT = """
@@ -79,5 +81,5 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         watch = os.pidfd_open(child)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert select.select([watch], [], [], 30)[0], "the child outlives its parent"
+    assert select.select([watch], [], [], 120)[0], "the child outlives its parent"
     os.close(watch)

@@ -54,7 +54,7 @@ def plain_cells() -> dict[Key, Plain]:
 
 
 def sotto(
-    *arguments: str, cwd: Path, token: str | None = None, seconds: float = 240
+    *arguments: str, cwd: Path, token: str | None = None, seconds: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run a `sotto` command."""
     environment = {**os.environ, "COLUMNS": "100"}

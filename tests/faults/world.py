@@ -23,6 +23,7 @@ from urllib.request import ProxyHandler, build_opener
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.demo.ports import free_port
 from sotto.init import RoleFile
 from tests.faults.trial import Addresses, Files, Wanted, gateway_names, role_names, write_files
 from tests.servers import install, run
@@ -45,7 +46,7 @@ class Role(run.Server):
         self.environment = dict(environment)
         self.module = "sotto.cli"
         """What its next start runs."""
-        self.http = f"{run.HOST}:{run.free_port()}"
+        self.http = f"{run.HOST}:{free_port()}"
         self.starts = 0
 
     @property
@@ -125,7 +126,7 @@ class World:
         self.influx = run.Influx(directory / "influxdb")
         self._names = role_names(wanted)
         self._write_files = write
-        ports = {name: run.free_port() for name in self._names} if proxied else {}
+        ports = {name: free_port() for name in self._names} if proxied else {}
         self.kafka = run.Kafka(directory / "kafka", advertised={_listener(name): port for name, port in ports.items()})
         self._toxiproxy = Toxiproxy(directory / "toxiproxy")
         self._windows = windows

@@ -559,9 +559,9 @@ def test_kafka_is_asked_for_its_time_by_sending_the_last_record_again(says: int 
     publisher = Publisher(outbox=outbox, topics=Topics.of(make_trial().task), connect=kafka.connect)
     publisher.start()
     publisher.wake()
-    assert outbox.empty.wait(10)
+    assert outbox.empty.wait(60)
     publisher.ask()
-    assert kafka.again.wait(10)
+    assert kafka.again.wait(60)
     publisher.stop()
     assert kafka.sessions == [[1, 2, 2]]
     assert (publisher.answer is not None and publisher.answer.stamp == START) == counts

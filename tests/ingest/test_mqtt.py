@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
+import ingest.dryrun
 from ingest.batcher import Ack
 from ingest.config import MqttSection
 from ingest.dryrun import DryRun
@@ -25,7 +27,7 @@ from tests.ingest.made import FILE, START, at, config_of
 from tests.servers import run
 from tests.trial import counted, make_trial
 
-WITHIN = 20.0
+WITHIN = 120.0  # seconds: a busy machine is no failure
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
@@ -36,6 +38,18 @@ def wait(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
+class Listening(Mqtt):
+    """Says when its subscriptions hold: what is sent before may be lost."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.subscribed = threading.Event()
+        super().__init__(**settings)
+
+    def _on_subscribe(self, *arguments: Any) -> None:
+        super()._on_subscribe(*arguments)
+        self.subscribed.set()
+
+
 class Client:
     """A gateway's connection, and what came over it."""
 
@@ -44,7 +58,7 @@ class Client:
     ) -> None:
         self.inbox = Inbox()
         self.got: list[Message] = []
-        self.mqtt = Mqtt(
+        self.mqtt = Listening(
             section=MqttSection(url=server.url, version=version),  # type: ignore[arg-type]
             client_id=name,
             subscriptions=[Subscription(one, retained=False) for one in filters],
@@ -70,7 +84,7 @@ def connected(*arguments: object, **options: object) -> Iterator[Client]:
     client = Client(*arguments, **options)  # type: ignore[arg-type]
     client.mqtt.start()
     try:
-        wait(lambda: client.mqtt.connected, "connected")
+        wait(lambda: client.mqtt.connected and client.mqtt.subscribed.is_set(), "connected and subscribed")
         yield client
     finally:
         client.inbox.close()
@@ -98,7 +112,6 @@ def test_the_broker_keeps_what_comes_while_the_gateway_is_away(
     """And what was delivered and not acknowledged comes again; what was acknowledged does not."""
     name = uuid.uuid4().hex
     with connected(mosquitto, name, version, f"{name}/#") as client:
-        time.sleep(0.2)  # until the subscription holds
         sensor(f"{name}/a", "1")
         sensor(f"{name}/a", "2")
         first, second = client.receive(2)
@@ -121,7 +134,6 @@ def test_an_acknowledgement_from_before_a_reconnection_is_not_sent(
     """Its id may mean another message by now, one that is not stored yet."""
     name = uuid.uuid4().hex
     with connected(mosquitto, name, "5", f"{name}/#") as client:
-        time.sleep(0.2)
         sensor(f"{name}/a", "1")
         (message,) = client.receive(1)
         client.mqtt._client.socket().close()  # the connection breaks
@@ -140,7 +152,7 @@ def test_what_was_removed_from_the_file_is_unsubscribed(
     """A session goes on delivering what was once subscribed to."""
     name = uuid.uuid4().hex
     with connected(mosquitto, name, version, f"{name}/old/#"):
-        time.sleep(0.2)
+        pass
     with connected(mosquitto, name, version, f"{name}/new/#", remove=(f"{name}/old/#",)) as client:
         wait(lambda: client.mqtt.removed == {f"{name}/old/#"}, "removed")
         sensor(f"{name}/old/a", "1")
@@ -154,7 +166,6 @@ def test_retained_messages_are_marked_or_not_sent_at_all(mosquitto: run.Mosquitt
     name = uuid.uuid4().hex
     sensor(f"{name}/a", "old", retain=True)
     with connected(mosquitto, name + "5", "5", f"{name}/#") as client:
-        time.sleep(0.2)
         sensor(f"{name}/b", "new")
         assert [message.payload for message in client.receive(1)] == [b"new"]
     with connected(mosquitto, name + "3", "3.1.1", f"{name}/#") as client:
@@ -165,7 +176,6 @@ def test_a_full_inbox_stops_reading_and_loses_nothing(mosquitto: run.Mosquitto, 
     """Backpressure: the broker keeps what is not taken."""
     name = uuid.uuid4().hex
     with connected(mosquitto, name, "5", f"{name}/#") as client:
-        time.sleep(0.2)
         client.inbox._most = 3
         for number in range(50):
             sensor(f"{name}/a", str(number))
@@ -173,9 +183,19 @@ def test_a_full_inbox_stops_reading_and_loses_nothing(mosquitto: run.Mosquitto, 
         assert [int(message.payload) for message in client.receive(50)] == list(range(50))
 
 
-def test_a_dry_run_shows_what_was_found(mosquitto: run.Mosquitto, sensor: Callable[..., None], tmp_path: Path) -> None:
+def test_a_dry_run_shows_what_was_found(
+    mosquitto: run.Mosquitto, sensor: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On this terminal only: messages, readings, refusals, and one value as the parties see it."""
     trial = make_trial()
+    started: list[Listening] = []
+
+    class Started(Listening):
+        def start(self) -> None:
+            started.append(self)
+            super().start()
+
+    monkeypatch.setattr(ingest.dryrun, "Mqtt", Started)
     config = config_of(FILE.replace("mqtt://127.0.0.1:1883", mosquitto.url), tmp_path)
     stop = threading.Event()
     dry = DryRun(
@@ -191,12 +211,12 @@ def test_a_dry_run_shows_what_was_found(mosquitto: run.Mosquitto, sensor: Callab
         target=lambda: dry.run(stop, until=None, monotonic=lambda: 0, console=console), daemon=True
     )
     thread.start()
-    time.sleep(0.5)
+    wait(lambda: bool(started) and started[0].subscribed.is_set(), "subscribed")
     sensor("air/ring/Gucheng", f'{{"time": "{at(START)}", "NO2": 38, "TEMP": "NA"}}')
     sensor("air/ring/Gucheng", "{")
-    time.sleep(0.5)
+    wait(lambda: dry._tally.messages.total() == 2, "both messages")
     stop.set()
-    thread.join(10)
+    thread.join()
     text = console.export_text()
     assert "air/{area}/{station}: 2 messages, 1 readings, refused: 1 malformed" in text
     assert "Gaps: 1 of temperature" in text

@@ -24,13 +24,14 @@ from protocol.topics import Topics
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.demo.ports import free_port
 from tests.ingest import folder
 from tests.ingest.made import FILE, HOUR, MINUTE, START, at
 from tests.servers import run
 from tests.trial import Trial, make_trial
 from tests.vectors.playing import leaf_of
 
-WITHIN = 60.0
+WITHIN = 240.0  # seconds: a busy machine is no failure
 
 
 def wait(condition: Callable[[], bool], what: str, within: float = WITHIN) -> None:
@@ -89,7 +90,7 @@ class Running:
 
     def __init__(self, name: str, mosquitto: run.Mosquitto, kafka: run.Kafka, path: Path) -> None:
         self.trial = make_trial(name=name)
-        self.kafka, self.path, self.port = kafka, path / "gateway.toml", run.free_port()
+        self.kafka, self.path, self.port = kafka, path / "gateway.toml", free_port()
         folder.write(self.trial, path)
         text = FILE.replace("mqtt://127.0.0.1:1883", mosquitto.url).replace("127.0.0.1:9092", kafka.bootstrap)
         text = text.replace("[mqtt]", f'state_dir = "state"\n[mqtt]\nclient_id = "sotto-{name}"')
@@ -101,7 +102,7 @@ class Running:
             ensure_topics(client, plan(self.trial.task, topics, partitions=self.trial.roster.partitions))
 
     def page(self, name: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def metric(self, name: str) -> float:
@@ -125,7 +126,7 @@ class Running:
         wait(lambda: self.metric("sotto_gateway_last_sealed") > 0, "sealed")
         wait(lambda: self.metric("sotto_gateway_spool_bytes") == 0, "the spool is empty")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(WITHIN) == 0
 
     def revealed(self) -> tuple[int, int, SealCore]:
         """Play two parties: return the number of readings in the first window, their sum, and the one seal."""

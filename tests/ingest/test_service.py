@@ -369,7 +369,7 @@ def test_records_are_sent_in_order_until_each_is_confirmed(script: list[bool | N
         assert outbox.deleted == []
         publisher.stop()
         return
-    assert outbox.empty.wait(10)
+    assert outbox.empty.wait(60)
     publisher.stop()
     assert kafka.closed == len(kafka.sessions)
     assert outbox.deleted == sorted(set(outbox.deleted))
@@ -407,7 +407,7 @@ def test_what_is_confirmed_is_not_sent_again_because_the_disk_is_full(made: Made
     publisher = Publisher(outbox=outbox, topics=Topics.of(made.trial.task), connect=kafka.connect)
     publisher.start()
     publisher.wake()
-    assert outbox.empty.wait(10)
+    assert outbox.empty.wait(60)
     publisher.stop()
     assert kafka.sessions == [[1, 2, 3, 4, 5]]
     assert publisher.failed is None
@@ -418,7 +418,7 @@ def test_a_damaged_spool_ends_the_gateway_from_the_publishers_side_too(made: Mad
     outbox = FailingOutbox(5, deletes=[], reads=[disk_error(transient=False)])
     publisher = Publisher(outbox=outbox, topics=Topics.of(made.trial.task), connect=FakeKafka([]).connect)
     publisher.start()
-    publisher._thread.join(10)
+    publisher._thread.join(60)
     assert publisher.failed is not None
     loop = Loop(tmp_path)
     loop.publisher.failed = publisher.failed
@@ -439,12 +439,12 @@ def test_an_inbox_that_is_full_waits(made: Made) -> None:
     thread = threading.Thread(target=lambda: inbox.put(Message(topic="a", payload=b"2")))
     thread.start()
     assert len(inbox.take(0)) == 2
-    thread.join(10)
+    thread.join(60)
     assert [message.payload for message in inbox.take(1)] == [b"2"]
     heavy = Inbox(most_bytes=3)
     heavy.put(Message(topic="a", payload=b"xxxx"))
     thread = threading.Thread(target=lambda: heavy.put(Message(topic="a", payload=b"2")))
     thread.start()
     heavy.close()
-    thread.join(10)
+    thread.join(60)
     assert len(heavy) == 1

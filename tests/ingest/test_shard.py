@@ -233,8 +233,10 @@ def test_counts_of_lost_readings_are_told_to_the_parties_alone() -> None:
     sharder = sharder_of(trial)
     bare = sharder.seal(window=START, segments=[], sealed_at=START)
     assert all(decode_record(record.value).ciphertext == b"" for record in bare)
-    noted = sharder.seal(window=START + HOUR, segments=[], sealed_at=START, notes=SealNotes(late=12_345, dropped=2**40))
-    assert all((12_345).to_bytes(4, "little") not in record.value for record in noted)
+    notes = SealNotes(late=12_345, dropped=2**40)
+    noted = sharder.seal(window=START + HOUR, segments=[], sealed_at=START, notes=notes)
+    for shown in (notes.encode(), (12_345).to_bytes(8, "little"), (12_345).to_bytes(8, "big")):
+        assert all(shown not in record.value for record in noted)
     record = noted[1]
     contributed = leaf_of(trial, record.party).contribute(record.value, partition=record.partition)
     box = ContributionBox(storage=trial.keys[record.party].storage, task_hash=trial.task.hash, party=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
@@ -90,6 +91,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("threshold", {"by": ["area", "area"]}, "names a label twice"),
     ("threshold", {"of": "mean", "limit": Decimal("0.05")}, "limit of a mean must be a multiple"),
     ("threshold", {"limit": Decimal(2**63)}, "distance of a sum from the limit, in steps, can take"),
+    ("threshold", {"of": "mean", "limit": 1000}, "no mean of no2 is above 1000: the largest that there can be"),
+    (
+        "threshold",
+        {"of": "mean", "limit": -101},
+        "every mean of no2 is above -101: the smallest .* -100. Choose a higher",
+    ),
+    ("threshold", {"measure": "so2", "limit": Decimal("-0.5")}, "every sum of so2 is above -0.5: the smallest .* is 0"),
     ("threshold", {"limit": Decimal("1e41")}, "at most 40 digits"),
     ("threshold", {"limit": Decimal("NaN")}, "finite"),
     ("threshold", {"of": "max"}, "sum"),
@@ -169,6 +177,29 @@ def test_the_bounds_are_those_of_the_ring(bits: int) -> None:
     assert task_with(job, measures=fits, limits=limits).joint
     with pytest.raises(ValidationError, match=f"{bits + 1} bits, and {bits} are there"):
         task_with(job, measures=over, limits=limits)
+
+
+@pytest.mark.parametrize(("of", "by"), [("sum", ["area", "kind"]), ("sum", []), ("mean", [])])
+@pytest.mark.parametrize("low", [-4, 0, 3])
+def test_a_limit_is_accepted_exactly_if_both_answers_are_possible(of: str, by: list[str], low: int) -> None:
+    """All sums of 1 to 6 readings of a small range are tried; sums over a label wait for the roster's values."""
+    resolution, most = Decimal("0.5"), 6
+    measures = {"no2": {"unit": "1", "range": [low, low + 2], "resolution": resolution}}
+    reached = {
+        sum(some, Fraction(0)) / (count if of == "mean" else 1)
+        for count in range(1, most + 1)
+        for some in product((Fraction(low), Fraction(low + 2)), repeat=count)
+    }
+    for steps in range(-60, 61):
+        limit = steps * resolution
+        entry = {"name": "high", "job": "threshold", "measure": "no2", "of": of, "by": by, "limit": limit}
+        open_to_both = min(reached) <= limit < max(reached)
+        if open_to_both or (of == "sum" and not by):
+            assert task_with(entry, measures=measures, limits={"max_gateways": 2, "max_rows": 3}).joint
+        else:
+            end = max(reached) if limit >= max(reached) else min(reached)
+            with pytest.raises(ValidationError, match=rf"under range and \[limits\] is {end.numerator}\."):
+                task_with(entry, measures=measures, limits={"max_gateways": 2, "max_rows": 3})
 
 
 @given(limit=st.decimals(-50, 50, places=3), readings=st.lists(st.integers(-400, 400), min_size=1, max_size=5))

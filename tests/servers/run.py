@@ -16,7 +16,6 @@ import http
 import http.client
 import json
 import os
-import random
 import secrets
 import signal
 import socket
@@ -33,6 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sotto.demo.ports import free_port
 from tests.servers import install
 
 HOST = "127.0.0.1"
@@ -41,7 +41,6 @@ STOP_WITHIN = 30.0
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
-_given: set[int] = set()  # the ports that `free_port` has returned
 # PR_SET_PDEATHSIG acts when the *thread* that started the child ends, so all are started from one that stays: a test
 # may restart a server from a thread of its own.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starts-servers")
@@ -68,24 +67,6 @@ def installed() -> install.Installed:
     if found is None:
         raise NotInstalledError
     return found
-
-
-def free_port() -> int:
-    """Return a port below the range that outgoing connections take, so that a server can have it again later.
-
-    No port is returned twice, as a server may take the first one only later.
-    """
-    while True:
-        port = random.randrange(20000, 32000)
-        if port in _given:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            _given.add(port)
-            return port
 
 
 class Server(ABC):

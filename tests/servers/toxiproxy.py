@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sotto.demo.ports import free_port
 from tests.servers import run
 
 # Whoever has a proxy for the web in the environment must not reach this machine through it.
@@ -34,14 +35,14 @@ class Toxiproxy(run.Server):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.port = run.free_port()
+        self.port = free_port()
         self.proxies: dict[str, Proxy] = {}
 
     def add(self, name: str, *, upstream: int, port: int = 0) -> Proxy:
         """Put a proxy on `port` (0: any free one) in front of the server on port `upstream` of this machine."""
         if name in self.proxies:
             raise run.ServerError(f"toxiproxy has a proxy {name} already")
-        proxy = Proxy(toxiproxy=self, name=name, port=port or run.free_port(), upstream=upstream)
+        proxy = Proxy(toxiproxy=self, name=name, port=port or free_port(), upstream=upstream)
         self.proxies[name] = proxy
         if self.running:
             self._create(proxy)

@@ -15,8 +15,11 @@ from ingest.gateway import Gateway
 from protocol.control import Manifest
 from streams.agreement import Agreement, Ballot
 from streams.collector import Collector
-from streams.joint_keys import RunPlace
-from streams.root import Root, _Open
+from streams.deadlines import Deadlines
+from streams.joint.keys import RunPlace
+from streams.opening import Opening
+from streams.reading import Reading
+from streams.root import Root
 from tests.simulation.device import Device
 from tests.simulation.factory import OpenKeys
 from tests.simulation.party import LeafWorker, RootWorker
@@ -172,23 +175,45 @@ class OneClose(Agreement):
 # -- the root -------------------------------------------------------------------------------------------------
 
 
+class AsksNoLeaf(Reading):
+    """Does not ask how far the leafs have read."""
+
+    def leafs_reached(self, goal: Mapping[int, int]) -> bool:
+        del goal
+        return True
+
+
 class ByItsClock(Root):
-    """Closes a window by its clock alone, without asking how far its leafs have read."""
+    """Closes a window by its clock alone."""
 
-    def _read_all(self, state: _Open) -> bool:
-        return state.goal is not None
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.reading.__class__ = AsksNoLeaf
 
 
-class EagerDeadline(Root):
-    """Opens whatever it hears of, and lets the deadline run before the window has ended."""
+class OpensAll(Opening):
+    """Opens whatever it hears of."""
 
-    def _hear(self, window: int, now: int) -> None:
+    def hear(self, window: int, now: int) -> None:
         del now
         self._known = max(self._known, window)
 
-    def _deadline(self, window: int, since: int) -> int:
+
+class WaitsForNoEnd(Deadlines):
+    """Lets the deadline run before the window has ended."""
+
+    def after(self, window: int, since: int) -> int:
         del window
         return max(since, self._calm or since) + self._task.window.deadline
+
+
+class EagerDeadline(Root):
+    """Both: a batch from the future starts a deadline."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.opening.__class__ = OpensAll
+        self.deadlines.__class__ = WaitsForNoEnd
 
 
 class NoticesNoOutage(Root):
@@ -205,10 +230,10 @@ class OwnFloor(Root):
     def committable(self) -> dict[str, int]:
         if not self.live:
             return {}
-        floor = self._floor()
+        floor, reading = self.floor(), self.reading
         return {
-            name: min((at for window, at in self._needed[name].items() if window >= floor), default=place)
-            for name, place in self._place.items()
+            name: min((at for window, at in reading._needed[name].items() if window >= floor), default=place)
+            for name, place in reading._place.items()
         }
 
 
@@ -238,7 +263,7 @@ class DrawsAgain(RootWorker):
 
     def _make(self) -> Root:
         root = super()._make()
-        desk = root._joint
+        desk = root.desk
         assert desk is not None
         starts = self.world.__dict__["starts"] = self.world.__dict__.get("starts", 0) + 1
         desk._keys = AnyKeys(key=desk._keys._key, cards=desk._keys._cards, party=self.party)
@@ -260,7 +285,7 @@ class ForgetsRounds(Root):
 
     def committable(self) -> dict[str, int]:
         places = super().committable()
-        return {**places, "rounds": self._place["rounds"]} if places else places
+        return {**places, "rounds": self.reading._place["rounds"]} if places else places
 
 
 class RemembersSegments(LeafWorker):

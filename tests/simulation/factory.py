@@ -18,9 +18,9 @@ from protocol.errors import WireError
 from protocol.keys import KeyFile
 from protocol.topics import Topics
 from streams.collector import Collector
-from streams.joint_desk import JointDesk
-from streams.joint_keys import PartyKeys, RunPlace
-from streams.joint_plan import plans_of
+from streams.joint.desk import JointDesk
+from streams.joint.keys import PartyKeys, RunPlace
+from streams.joint.plan import plans_of
 from streams.leaf import Leaf
 from streams.root import Root
 from tests.simulation.setting import Setting
@@ -259,7 +259,12 @@ def root_of(cls: type[Root], setting: Setting, *, party: int, partition: int, se
             key=trial.keys[trial.task.party_names[party]], cards=list(_cards(setting).values()), party=party
         )
         starts["joint"] = JointDesk(
-            plans=plans, keys=keys, task_hash=trial.task.hash, roster_hash=trial.roster.hash, told=lambda *_: None
+            plans=plans,
+            keys=keys,
+            task_hash=trial.task.hash,
+            roster_hash=trial.roster.hash,
+            told=lambda *_: None,
+            no_room=lambda _: None,
         )
     return cls(
         task=trial.task,

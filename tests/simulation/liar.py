@@ -45,7 +45,7 @@ class Liar:
         world = self._world
         name = world.setting.names[number % len(world.setting.names)]
         worker = world.root[party][partition][0]
-        assembly = worker.root._assemblies.get(window) if worker is not None else None
+        assembly = worker.root.assemblies.get(window) if worker is not None else None
         if assembly is None:
             return False
         world.append(

@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 
 from protocol.aggregate import Aggregate, JointResult, JointValue, encode
 from protocol.errors import ConfigError, WireError
+from protocol.joint_outcomes import groups_of
 from runtime.fold import Record
 from sinks.influx import InfluxStore, points_of
-from sinks.joint import groups_of
 from sinks.metrics import SinkMetrics
 from sinks.points import rows_of
 from sinks.sqlite import SqliteStore

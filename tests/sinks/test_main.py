@@ -24,8 +24,9 @@ from protocol.topics import Topics, partition_of_window
 from runtime.kafka import admin, ensure_topics
 from runtime.retention import plan
 from runtime.sections import KafkaSection
+from sotto.demo.ports import free_port
 from sotto.report import report
-from tests.servers.run import Influx, Kafka, free_port
+from tests.servers.run import Influx, Kafka
 from tests.sinks.made import TASK, aggregate, record
 from tests.trial import HOUR, START
 
@@ -117,7 +118,7 @@ def running(path: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def wait(until: Callable[[], bool], seconds: float = 60) -> None:
+def wait(until: Callable[[], bool], seconds: float = 240) -> None:
     """Wait for something that happens in another process."""
     end = time.monotonic() + seconds
     while not until():
@@ -128,7 +129,7 @@ def wait(until: Callable[[], bool], seconds: float = 60) -> None:
 def ask(url: str) -> tuple[int, str]:
     """Get a page; 0 while nobody listens."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  loopback
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  loopback
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -166,7 +167,7 @@ def test_killed_in_the_middle_and_started_again_every_window_is_there_once(
         assert "not written yet: nothing" in "\n".join(report(status, task=TASK, now=START))
         assert 'sotto_sink_rejected_records_total{reason="not_an_aggregate"}' in ask(f"{pages}/metrics")[1]
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=15)
+        _, log = process.communicate(timeout=240)
         assert process.returncode == 0
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events[0] == "started"
@@ -197,7 +198,7 @@ measurement = "process"
         wait(lambda: f"sotto_sink_points_total {5 * WINDOWS}.0" in ask(f"{pages}/metrics")[1])
         wait(lambda: ask(f"{pages}/readyz")[0] == 200)
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=15)
+        _, log = process.communicate(timeout=240)
         assert process.returncode == 0
     assert influx.token not in log
     flux = (

@@ -19,6 +19,7 @@ from runtime.files import load
 from runtime.logs import prefer
 from sinks.main import group_of
 from sinks.sqlite import SqliteStore
+from sotto.check import Checks, Found
 from sotto.cli import main
 from sotto.init import Trial, write_trial
 from sotto.terminal import manner
@@ -113,13 +114,13 @@ def test_an_error_is_a_sentence_with_a_remedy(trial: Trial, capsys: pytest.Captu
         r'error: north-1.toml, line \d+: unknown key "time_zoen" in \[\[source\]\] "north/air/.*"', first
     )
     assert second.startswith('    Did you mean "time_zone"?')
-    assert "Traceback" not in captured.err
+    assert ".py:" not in captured.err
 
 
 def test_a_stack_trace_needs_log_level_debug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is for those who look for a fault of ours."""
     assert run("--log-level", "debug", "task", "id", tmp_path / "no.toml") == 2
-    assert "Traceback" in capsys.readouterr().err
+    assert re.search(r"^    \S+/sotto/task\.py:\d+ show_id$", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_wrong_use_has_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,3 +308,18 @@ def test_help_keeps_what_stands_in_brackets(
     """Rich takes an unescaped [name] for markup and drops it."""
     assert run(*command, "--help") == 0
     assert section in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+
+
+def test_a_check_in_full_does_not_ask_for_itself(
+    trial: Trial, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint at -v stands where -v was not given."""
+    monkeypatch.setattr(Checks, "run", lambda _: [Found(name="task", ok=True)])
+    hint = "Each check in full: -v"
+    path = trial.roles[0].path
+    assert run("check", path) == 0
+    assert capsys.readouterr().out.rstrip().endswith(hint)
+    assert run("check", path, "-v") == 0
+    said = capsys.readouterr().out
+    assert hint not in said
+    assert said.rstrip().splitlines()[-1].startswith("Ready: gateway ")

@@ -295,6 +295,18 @@ def test_quotes_in_what_is_given_cannot_break_out_of_the_file(tmp_path: Path) ->
     assert (sink.influxdb.org, sink.influxdb.bucket) == ('o"\nx = "y', "ö\\")
 
 
+def test_who_computes_gets_the_circuits_of_a_task(tmp_path: Path, trial: Trial) -> None:
+    """A party and the collector cannot start without them; a gateway has no use for them."""
+    invited = tmp_path / "from the city"
+    invited.mkdir()
+    joint = f'[[joint]]\nname = "c"\njob = "circuit"\nfile = "c.txt"\nsha256 = "{"0" * 64}"\ninputs = [["no2", 1]]\n'
+    (invited / "task.toml").write_text(trial.task.read_text() + joint)
+    (invited / "c.txt").write_text("gates")
+    for role, name in (("gateway", "harbour-1"), ("party", "university"), ("collector", "collector")):
+        write_member(tmp_path / role, invited / "task.toml", role=role, name=name, organisation="harbour")  # type: ignore[arg-type]
+        assert (tmp_path / role / "c.txt").exists() == (role != "gateway")
+
+
 @pytest.mark.parametrize("role", ["gateway", "party", "collector"])
 def test_a_member_gets_its_part_of_a_task(tmp_path: Path, trial: Trial, role: Any) -> None:
     """The file loads, its commented lines are the defaults, and it asks for TLS and a login."""

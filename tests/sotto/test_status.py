@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from runtime.serving import Health, serve
 from sotto.cli import main
+from sotto.demo.ports import free_port
 from sotto.init import Trial, write_trial
 from sotto.report import in_words, report
 from sotto.terminal import manner
-from tests.servers.run import free_port
 from tests.trial import HOUR, START, make_trial
 
 MINUTE = 60_000
@@ -112,6 +112,32 @@ def test_a_party_says_whom_each_window_waits_for_and_until_when() -> None:
         "parties: party-1 ok, party-2 ok, party-3 silent 2 h 10 min (two suffice)",
         "this process: partitions 0-2, 5 of 6, Kafka connected, nothing unread",
     ]
+
+
+def test_windows_that_wait_for_the_same_are_one_line() -> None:
+    """After a late start there are many of them, and the one of now must not be behind them."""
+    late = [
+        window(NOW - (50 - n) * HOUR, gateways=[{"name": "east-1", "state": "silent", "silent_ms": None}])
+        for n in range(45)
+    ]
+    other = window(NOW - 2 * HOUR, waits_for="manifests", parties=["party-3"])
+    lines = said(windows=[*late, other, window(NOW)])
+    first, last = "2016-11-29 18:00", "2016-12-01 14:00"
+    assert lines[0].startswith("2016-12-01 20:00  collects readings until 2016-12-01 21:00")
+    assert lines[1].startswith("2016-12-01 18:00  waits for party-3 to say what it holds")
+    assert lines[2].startswith(f"45 windows from {first} to {last}: waits for east-1 (not heard yet), is released")
+    assert lines[3].startswith("parties: ")
+
+
+def test_of_too_many_different_windows_the_oldest_and_the_newest_are_told() -> None:
+    """The oldest hold up the others; the newest is the one of now; those between are counted."""
+    many = [window(NOW - (30 - n) * HOUR, goes_on_without_in_ms=n * 1000 + 1000) for n in range(30)]
+    lines = said(windows=many)
+    assert len(lines) == 20 + 1 + 2
+    assert lines[0].startswith("2016-12-01 19:00  waits for east-1")
+    assert lines[1] == "and 10 windows between these"
+    assert lines[2].startswith("2016-12-01 08:00  ")
+    assert lines[20].startswith("2016-11-30 14:00  ")
 
 
 @pytest.mark.parametrize(

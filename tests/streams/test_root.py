@@ -16,7 +16,8 @@ from protocol.rounds import RoundsRecord
 from protocol.share import SharePayload
 from streams.assembly import Assembly
 from streams.due import DueWindows
-from streams.root import Root, Written
+from streams.root import Root
+from streams.speech import Written
 from tests.trial import HOUR, START, Trial, make_trial
 
 MINUTE = 60_000
@@ -494,11 +495,11 @@ def test_only_what_is_below_the_quorum_floor_is_committed(feed: Feed) -> None:
     feed.whole("east-1", START)
     feed.whole("east-1", START + HOUR)
     through(feed, START, START)
-    assert feed.root.committable() == {"contributions": 0, "control": 0, "rounds": 0}
+    assert feed.root.committable() == {"contributions": 0, "control": 0}
     feed.control(feed.manifest(1, window=START + HOUR, floor=START + HOUR))
-    assert feed.root.committable() == {"contributions": 0, "control": 0, "rounds": 0}
+    assert feed.root.committable() == {"contributions": 0, "control": 0}
     feed.control(feed.manifest(2, window=START + HOUR, floor=START + HOUR))
-    assert feed.root.committable() == {"contributions": 2, "control": 3, "rounds": 0}
+    assert feed.root.committable() == {"contributions": 2, "control": 3}
 
 
 def test_a_log_without_its_beginning_is_not_decided_again(trial: Trial) -> None:
@@ -521,9 +522,9 @@ def test_memory_is_given_back_below_the_quorum_floor(feed: Feed) -> None:
         through(feed, window, window)
     root = feed.root
     assert len(root.agreement.windows) == 1
-    assert len(root._assemblies) <= 1
-    assert len(root._heard) == 1
-    assert [len(needed) for needed in root._needed.values()] == [1, 1, 0]
+    assert len(root.assemblies._windows) <= 1
+    assert len(root.opening._heard) == 1
+    assert [len(needed) for needed in root.reading._needed.values()] == [1, 1]
 
 
 def test_records_that_are_not_for_this_root_change_nothing(feed: Feed) -> None:

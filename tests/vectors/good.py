@@ -10,7 +10,7 @@ import numpy as np
 from mpc_ops.fixedpoint import OutOfRangeError, Quantiser
 from mpc_ops.sharing import expand, shard
 from protocol import aggregate, control
-from protocol.aggregate import Aggregate, CellResult, Contributor
+from protocol.aggregate import Aggregate, Contributor
 from protocol.batch import Segment
 from protocol.body import CellTable, SealNotes
 from protocol.canonical import canonical
@@ -22,7 +22,7 @@ from protocol.share import SharePayload, share_info
 from protocol.topics import partition_of_segment, partition_of_window
 from protocol.windows import start_of
 from tests.trial import HOUR, START, Trial, make_trial
-from tests.vectors.playing import EPOCH, Encapsulations, a_segment, leaf_of, schemes
+from tests.vectors.playing import EPOCH, Encapsulations, a_cell, a_result, a_segment, leaf_of, schemes
 
 Vectors = dict[str, Any]
 
@@ -239,41 +239,13 @@ def controls(kept: Encapsulations) -> Vectors:
 
 def an_aggregate(trial: Trial) -> Aggregate:
     """Return an aggregate with a point and a suppressed cell."""
-    task = trial.task
-    no2, temperature = (task.measures[name] for name in task.measure_names)
-    return Aggregate(
-        task=task.name,
-        revision=task.revision,
-        task_id=task.id,
-        roster=1,
-        window_start=START,
-        window_end=START + HOUR,
-        verified=True,
-        parties=task.party_names,
-        contributors=(Contributor(gateway="north-1", organisation="north", late=0, dropped=3),),
-        organisations=1,
-        gateways=1,
+    return a_result(
+        trial,
+        contributor=Contributor(gateway="north-1", organisation="north", late=0, dropped=3),
         absent=("west-1",),
-        last_seal=START + HOUR + 600_000,
-        revealed_at=START + HOUR + 600_084,
         cells=(
-            CellResult(
-                labels={"area": "outer"},
-                measure="no2",
-                unit=no2.unit,
-                resolution=no2.resolution,
-                outcome="point",
-                count=4,
-                sum_steps=41,
-            ),
-            CellResult(
-                labels={"area": "outer"},
-                measure="temperature",
-                unit=temperature.unit,
-                resolution=temperature.resolution,
-                outcome="suppressed",
-                reason="too_few_organisations",
-            ),
+            a_cell(trial, "outer", "no2", outcome="point", count=4, sum_steps=41),
+            a_cell(trial, "outer", "temperature", outcome="suppressed", reason="too_few_organisations"),
         ),
     )
 

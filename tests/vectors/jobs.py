@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from protocol import aggregate
-from protocol.aggregate import Aggregate, CellResult, Contributor, JointResult, JointValue
+from protocol.aggregate import Aggregate, Contributor, JointResult, JointValue
 from protocol.body import SealNotes
 from protocol.canonical import canonical
 from protocol.errors import WireError
 from protocol.share import JointShare, SharePayload
 from tests.protocol.jobs import ENTRIES, MEASURES
-from tests.trial import HOUR, START, Trial, make_trial
+from tests.trial import Trial, make_trial
+from tests.vectors.playing import a_cell, a_result
 
 HELD = 2
 
@@ -76,33 +77,10 @@ def an_aggregate(trial: Trial) -> Aggregate:
             at_fault=at_fault,
         )
 
-    no2 = task.measures["no2"]
-    return Aggregate(
-        task=task.name,
-        revision=task.revision,
-        task_id=task.id,
-        roster=1,
-        window_start=START,
-        window_end=START + HOUR,
-        verified=True,
-        parties=task.party_names,
-        contributors=(Contributor(gateway="north-1", organisation="north", late=0),),
-        organisations=1,
-        gateways=1,
-        absent=(),
-        last_seal=START + HOUR + 600_000,
-        revealed_at=START + HOUR + 600_084,
-        cells=(
-            CellResult(
-                labels={"area": "centre"},
-                measure="no2",
-                unit=no2.unit,
-                resolution=no2.resolution,
-                outcome="point",
-                count=4,
-                sum_steps=-41,
-            ),
-        ),
+    return a_result(
+        trial,
+        contributor=Contributor(gateway="north-1", organisation="north", late=0),
+        cells=(a_cell(trial, "centre", "no2", outcome="point", count=4, sum_steps=-41),),
         joint=(
             point(
                 "threshold",

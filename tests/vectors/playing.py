@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ingest.shard import Outgoing, Rows, SegmentKey, SegmentState, Sharder
+from protocol.aggregate import Aggregate, CellResult, Contributor, JointResult
 from protocol.batch import Epoch, Place
 from protocol.body import SealNotes, segment_info
 from protocol.hpke import SUITES, PublicKey
 from protocol.roster import Cell
 from protocol.topics import Topics
 from streams.leaf import Leaf
-from tests.trial import START, Trial, counted, make_trial
+from tests.trial import HOUR, START, Trial, counted, make_trial
 
 HERE = Path(__file__).parent
 ENCAPSULATIONS = HERE / "encapsulations.json"
@@ -111,3 +113,39 @@ def schemes() -> dict[str, Trial]:
         "additive-3": make_trial("additive", 3),
         "replicated-mlkem768": make_trial("replicated", 3, suite="mlkem768-x25519"),
     }
+
+
+def a_result(
+    trial: Trial,
+    *,
+    contributor: Contributor,
+    absent: tuple[str, ...] = (),
+    cells: tuple[CellResult, ...],
+    joint: tuple[JointResult, ...] = (),
+) -> Aggregate:
+    """Return an aggregate of the first window, from one contributor."""
+    task = trial.task
+    return Aggregate(
+        task=task.name,
+        revision=task.revision,
+        task_id=task.id,
+        roster=1,
+        window_start=START,
+        window_end=START + HOUR,
+        verified=True,
+        parties=task.party_names,
+        contributors=(contributor,),
+        organisations=1,
+        gateways=1,
+        absent=absent,
+        last_seal=START + HOUR + 600_000,
+        revealed_at=START + HOUR + 600_084,
+        cells=cells,
+        joint=joint,
+    )
+
+
+def a_cell(trial: Trial, area: str, measure: str, **outcome: Any) -> CellResult:
+    """Return what became of one cell."""
+    of = trial.task.measures[measure]
+    return CellResult(labels={"area": area}, measure=measure, unit=of.unit, resolution=of.resolution, **outcome)

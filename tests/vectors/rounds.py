@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,8 +18,8 @@ from protocol.control import GiveUp
 from protocol.errors import WireError
 from protocol.hpke import SUITES
 from protocol.rounds import Keys, Messages, RoundsRecord, Stop
-from streams.joint_keys import PairKeys, PartyKeys, RunPlace, contribution_info
-from streams.joint_run import JointRun
+from streams.joint.keys import PairKeys, PartyKeys, RunPlace, contribution_info
+from streams.joint.run import JointRun
 from tests.mpc_ops.joint.common import stream
 from tests.trial import HOUR, START, Trial, make_trial
 from tests.vectors.good import Vectors
@@ -186,4 +187,4 @@ def _identity(trial: Trial) -> Ed25519PrivateKey:
 
 def _again(statement: bytes, trial: Trial) -> bytes:
     """Sign other bytes as party-1 does."""
-    return statement + _identity(trial).sign(b"sotto/1 rounds record\0" + statement)
+    return statement + _identity(trial).sign(b"sotto/1 rounds record\0" + hashlib.sha256(statement).digest())

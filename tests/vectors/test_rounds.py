@@ -11,7 +11,7 @@ from mpc_ops.rings import Z64
 from protocol import rounds
 from protocol.errors import WireError
 from protocol.rounds import Keys, Messages, Stop
-from streams.joint_run import JointRun
+from streams.joint.run import JointRun
 from tests.trial import make_trial
 from tests.vectors.playing import HERE
 from tests.vectors.rounds import KnownKeys, place_of, product
@@ -21,8 +21,8 @@ TRIAL = make_trial()
 LOG = [bytes.fromhex(each) for each in VECTORS["log"]]
 
 
-def decode(raw: bytes) -> Any:
-    return rounds.decode(raw, task=TRIAL.task, roster=TRIAL.roster)
+def decode(raw: bytes, own: bytes = b"") -> Any:
+    return rounds.decode(raw, task=TRIAL.task, roster=TRIAL.roster, own=own)
 
 
 def encode(record: Any) -> bytes:
@@ -55,3 +55,13 @@ def test_bad_records_are_refused(case: dict[str, Any]) -> None:
     with pytest.raises(WireError) as caught:
         decode(bytes.fromhex(case["record"]))
     assert caught.value.reason == case["reason"]
+
+
+def test_only_what_one_has_written_oneself_is_believed() -> None:
+    """A party that reads back the bytes it wrote needs no signature; for any others it does."""
+    spoiled = LOG[0][:-1] + bytes([LOG[0][-1] ^ 1])
+    assert decode(spoiled, own=spoiled) == decode(LOG[0])
+    for own in (b"", LOG[0]):
+        with pytest.raises(WireError) as caught:
+            decode(spoiled, own=own)
+        assert caught.value.reason == "wrong_signature"

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from ingest.shard import Outgoing
 from protocol.control import ControlRecord, decode
 from runtime.fold import Flow, Fold, Map, Moment, Output, Place, Start
-from streams.joint_plan import plans_of
+from streams.joint.plan import plans_of
 from streams.party import PartyRole
 from tests.trial import Trial
 from tests.whole.town import Town

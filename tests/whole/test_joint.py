@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from protocol.aggregate import JointResult
+from protocol.control import Manifest
 from protocol.rounds import Keys, Messages, RoundsRecord
 from protocol.rounds import decode as decode_rounds
+from protocol.rounds import encode as encode_rounds
 from protocol.share import SharePayload
+from protocol.topics import partition_of_window
 from runtime.fold import Output, Place
+from streams.joint.desk import MOST_KEYS
 from tests.trial import HOUR, START, Trial, make_trial
 from tests.whole.test_way_of_a_reading import AFTER, Gateway, plain
 from tests.whole.town import Town
@@ -227,3 +231,48 @@ def test_an_unreadable_record_on_rounds_is_counted_and_changes_nothing() -> None
     assert case.exact()
     for party in case.trial.task.party_names:
         assert case.town.count(party, "sotto_party_rejected_records_total", topic="rounds", reason="not_ours") == 1
+
+
+def test_what_a_liar_says_of_a_window_to_come_holds_nothing_back() -> None:
+    """A manifest and keys of the task's last window: refused by all, so the places that are committed move on."""
+    case = Case()
+    trial, town = case.trial, case.town
+    task, partitions = trial.task, trial.roster.partitions
+    here = [
+        window
+        for window in range(START, task.valid_until, HOUR)
+        if partition_of_window(task.hash, window, partitions) == 0
+    ]
+    last = here[-1]
+    town.now = here[2] + 2 * HOUR
+    assert last > town.now + HOUR
+    town.write("party-3", Manifest(window=last, party=2, floor=START, last_seal=0, entries=(), faults=()))
+    keys = Keys(window=last, party=2, digest=bytes(32), contributions=(bytes(32), bytes(32)))
+    value = encode_rounds(keys, task=task, roster=trial.roster, identity=trial.keys["party-3"].identity)
+    town.append(Output(town.topics.rounds, 0, b"", value))
+    for window in here[:3]:
+        case.send(window)
+        town.settle()
+        assert case.exact(window)
+    for party in task.party_names:
+        for topic, name in ((town.topics.control, "control"), (town.topics.rounds, "rounds")):
+            assert town.committable(party, topic, 0) > 1
+            assert town.count(party, "sotto_party_rejected_records_total", topic=name, reason="too_early") == 1
+    assert town.committable("collector", town.topics.control, 0) > 1
+
+
+def test_records_that_find_no_room_are_counted() -> None:
+    """A liar that floods rounds before the run has begun: what no run needs is dropped, and that is seen."""
+    case = Case()
+    trial, town = case.trial, case.town
+    size = MOST_KEYS // 2 - 1000
+    keys = Keys(window=START, party=2, digest=bytes(32), contributions=(bytes(size), bytes(32)))
+    value = encode_rounds(keys, task=trial.task, roster=trial.roster, identity=trial.keys["party-3"].identity)
+    number = partition_of_window(trial.task.hash, START, trial.roster.partitions)
+    for _ in range(5):
+        town.append(Output(town.topics.rounds, number, b"", value))
+    town.settle()
+    for party in trial.task.party_names:
+        # of its own keys in the log a party keeps all that a run can have
+        dropped = 0 if party == "party-3" else 3
+        assert town.count(party, "sotto_party_joint_dropped_records_total", by="party-3") == dropped

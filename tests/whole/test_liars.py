@@ -379,12 +379,20 @@ def test_a_floor_above_open_windows_alone_has_no_effect() -> None:
 
 
 def test_a_high_floor_ends_additive_windows_and_is_named() -> None:
-    """Additive: one floor is the quorum, since without that party there is no result anyway. The cells say whose."""
+    """Additive: one floor is the quorum, since without that party there is no result anyway. The cells say whose.
+
+    Of a window that nobody can have opened yet there is no valid record.
+    """
     case = Case("additive")
     case.town.lie("party-3", says(AggregateShare, lambda _: []))
     case.send()
     assert case.town.aggregates() == {}
-    case.town.write("party-2", high_floor(same_partition(case.trial, START)))
+    later = same_partition(case.trial, START)
+    case.town.write("party-2", high_floor(later))
+    case.town.settle()
+    assert case.town.aggregates() == {}
+    case.town.now = later
+    case.town.write("party-2", high_floor(later))
     case.town.settle()
     assert case.outcome() == {("suppressed", "window_over", ("party-2",))}
     for role in (*PARTIES, "collector"):

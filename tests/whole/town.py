@@ -20,7 +20,7 @@ from protocol.share import SharePayload
 from protocol.topics import Topics, partition_of_window
 from runtime.fold import Flow, Fold, Map, Moment, Output, Place, Record, Start
 from streams.collect import CollectorRole
-from streams.joint_plan import plans_of
+from streams.joint.plan import plans_of
 from streams.party import PartyRole
 from streams.root_fold import RootFold
 from tests.trial import Trial
@@ -191,6 +191,11 @@ class Town:
                     assert found.setdefault(aggregate.window_start, aggregate) == aggregate
         return found
 
+    def committable(self, name: str, topic: str, number: int) -> int:
+        """Return what a role needs no more of one partition; 0 where it commits nothing."""
+        flows = [one for one in self._workers[name] if one.number == number and topic in one.flow.topics]
+        return max(worker.does.committable().get(topic, 0) for worker in flows if isinstance(worker.does, Fold))
+
     def count(self, role: str, name: str, **labels: str) -> float:
         """Return a metric of one role, 0 where it has not been counted."""
         return self.registries[role].get_sample_value(name, labels) or 0.0
@@ -203,7 +208,7 @@ class Town:
 
 
 def _lie_in_shares(fold: RootFold, change: Callable[[SharePayload], SharePayload | bytes]) -> None:
-    honest = fold.root._seal_share
+    honest = fold.root.speech._seal_share
 
     def seal(payload: SharePayload, window: int, digest: bytes) -> tuple[bytes, bytes]:
         changed = change(payload)
@@ -211,4 +216,4 @@ def _lie_in_shares(fold: RootFold, change: Callable[[SharePayload], SharePayload
             return honest(changed, window, digest)
         return honest(payload, window, digest)[0], changed
 
-    fold.root._seal_share = seal
+    fold.root.speech._seal_share = seal

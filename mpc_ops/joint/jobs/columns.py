@@ -24,7 +24,11 @@ class Threshold:
     largest: int
 
     def __post_init__(self) -> None:
-        bounded(self.largest + max(map(abs, self.limits), default=0), LARGEST, "the distance from a limit")
+        bounded(self._distance, LARGEST, "the distance from a limit")
+
+    @property
+    def _distance(self) -> int:
+        return self.largest + max(map(abs, self.limits), default=0)
 
     @property
     def ring(self) -> Ring:
@@ -41,7 +45,7 @@ class Threshold:
     def shares(self, side: Replicated, columns: Array) -> Interactive[Shared]:
         """1 where the column is above its limit."""
         limits = side.public(side.ring.element(list(self.limits)))
-        bits = yield from less(side, limits, exactly(columns, len(self.limits)))
+        bits = yield from less(side, limits, exactly(columns, len(self.limits)), self._distance.bit_length() + 1)
         result = yield from checked(side, self.ring, bits)
         return result
 

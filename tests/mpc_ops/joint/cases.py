@@ -1,13 +1,13 @@
-"""Inputs for many cases, and what must come out of them, in Python integers and fractions."""
+"""Inputs for many cases, and what must come out of them, in Python integers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from mpc_ops.joint.quotients import Quotients
 from mpc_ops.rings import Bits, Ring
 from mpc_ops.rounds import Array
 from tests.mpc_ops.joint.common import EXTREMES, stream
@@ -82,11 +82,13 @@ def bounded(bits: int) -> Any:
     """Numbers in [-2^bits, 2^bits) of all sizes, both ends among them."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
-        random = np.random.default_rng(bits)
-        words = [int.from_bytes(random.bytes(bits // 8 + 1), "little") for _ in range(cases)]
-        values = [(word % (2 << bits) - (1 << bits)) >> index % (bits + 1) for index, word in enumerate(words)]
-        ends = [-(1 << bits), (1 << bits) - 1, 0, -1, 1]
-        return [ring.element([*ends, *values][:cases])]
+        size = bits // 8 + 1
+        data = np.frombuffer(np.random.default_rng(bits).bytes(size * cases), dtype=f"V{size}")
+        words = np.array([int.from_bytes(item, "little") for item in data.tolist()] + [0], dtype=object)[:-1]
+        values = (words % (2 << bits) - (1 << bits)) >> np.arange(cases) % (bits + 1)
+        ends = [-(1 << bits), (1 << bits) - 1, 0, -1, 1][:cases]
+        values[: len(ends)] = ends
+        return [ring.element(values)]
 
     return inputs
 
@@ -115,12 +117,10 @@ def quotients(most: int) -> Any:
     """Numerators and denominators of all sizes whose quotients are in range: 0, ties and extreme ones among them."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
-        n, d = (signed(some(ring, label, (cases,)).astype(object)) for label in "nd")
         random = np.random.default_rng(cases)
-        shifts = random.integers(0, 63, (2, cases)).tolist()
         n, d = (
-            np.array([v >> by for v, by in zip(x, s, strict=True)], dtype=object)
-            for x, s in zip((n, d), shifts, strict=True)
+            (some(ring, label, (cases,)).view(np.int64) >> random.integers(0, 63, cases)).astype(object)
+            for label in "nd"
         )
         d = np.where(d == 0, -1, d)
         n = np.where(np.arange(cases) % 4 == 0, d * 3 // 2, n)
@@ -130,25 +130,19 @@ def quotients(most: int) -> Any:
     return inputs
 
 
-def large_quotients(most: int) -> Any:
-    """Denominators of up to 64 bits, twenty numerators for each: exact multiples, ties, neighbours."""
+def large_quotients(most: int, sizes: Quotients) -> Any:
+    """Denominators of all sizes, twenty numerators for each: exact multiples, ties, neighbours."""
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
-        random = np.random.default_rng(cases)
-        groups = max(cases // 20, 1)
-        d = signed(some(ring, "d", (groups,)).astype(object), ring.order)
-        shifts = random.integers(0, 63, groups).tolist()
-        d = np.array([int(v) % (1 << 64) >> shift for v, shift in zip(d, shifts, strict=True)], dtype=object)
-        d = np.where(d == 0, 1, d) * random.choice([-1, 1], groups).astype(object)
-        q = random.integers(-most + 1, most, (groups, 20)).astype(object) >> random.integers(
-            0, 50, (groups, 20)
-        ).astype(object)
-        rest = random.integers(-1, 2, (groups, 20)).astype(object) + abs(d)[:, None] // 2 * random.integers(
-            0, 2, (groups, 20)
-        )
-        n = q * d[:, None] + rest
-        n = np.where(abs(n) < most * abs(d)[:, None], n, 0)
-        return [ring.element(n), ring.element(d)]
+        random, groups = np.random.default_rng(cases), max(cases // 20, 1)
+        (d,) = bounded(sizes.denominator)(ring, groups)
+        d = signed(ring.integers(d), ring.order)
+        d = np.where(d == 0, 1, d)
+        q = (random.integers(-most + 1, most, (groups, 20)) >> random.integers(0, 50, (groups, 20))).astype(object)
+        ties = abs(d)[:, None] // 2 * random.integers(0, 2, (groups, 20))
+        n = q * d[:, None] + random.integers(-1, 2, (groups, 20)) + ties
+        fits = (abs(n) < most * abs(d)[:, None]) & (abs(n) < 1 << sizes.numerator)
+        return [ring.element(np.where(fits, n, 0)), ring.element(d)]
 
     return inputs
 
@@ -163,17 +157,15 @@ def systems(size: int, largest: int) -> Any:
 
     def inputs(ring: Ring, cases: int) -> list[Array]:
         random = np.random.default_rng(size)
-        matrices: list[Any] = []
+        matrices = np.zeros((0, size, size), dtype=object)
         while len(matrices) < cases:
-            matrix = random.integers(-largest, largest + 1, (size, size))
-            matrix = np.where(random.integers(0, 5, (size, size)) == 0, largest * np.sign(matrix), matrix).astype(
-                object
-            )
-            if determinant(matrix):
-                matrices.append(matrix)
+            drawn = random.integers(-largest, largest + 1, (cases, size, size))
+            extreme = random.integers(0, 5, drawn.shape) == 0
+            drawn = np.where(extreme, largest * np.sign(drawn), drawn).astype(object)
+            matrices = np.concatenate([matrices, drawn[determinant(drawn) != 0]])
         right = random.integers(-largest, largest + 1, (cases, size)).astype(object)
         right[::7] = 0
-        return [ring.element(np.array(matrices)), ring.element(right)]
+        return [ring.element(matrices[:cases]), ring.element(right)]
 
     return inputs
 
@@ -193,30 +185,29 @@ def fits(*, rows: int, largest: int, dependent: bool) -> Any:
     return inputs
 
 
-def determinant(matrix: Any) -> int:
-    """By cofactors: for small matrices of integers."""
-    if len(matrix) == 1:
-        return int(matrix[0, 0])
-    minors = (np.delete(matrix[1:], column, axis=1) for column in range(len(matrix)))
-    return sum((-1) ** k * int(matrix[0, k]) * determinant(minor) for k, minor in enumerate(minors) if matrix[0, k])
+def determinant(matrices: Any) -> Any:
+    """Of each matrix (..., d, d), by cofactors: for small ones, of Python integers."""
+    if matrices.shape[-1] == 1:
+        return matrices[..., 0, 0]
+    columns = range(matrices.shape[-1])
+    minors = (np.delete(matrices[..., 1:, :], column, axis=-1) for column in columns)
+    return sum((-1) ** k * matrices[..., 0, k] * determinant(minor) for k, minor in enumerate(minors))
 
 
-def rational(matrix: Any, right: Any) -> list[Fraction]:
-    """The solution by Gauss and Jordan, over the rationals."""
-    rows = [[Fraction(int(v)) for v in row] + [Fraction(int(b))] for row, b in zip(matrix, right, strict=True)]
-    for column in range(len(rows)):
-        pivot = next(row for row in range(column, len(rows)) if rows[row][column])
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        rows[column] = [value / rows[column][column] for value in rows[column]]
-        for row in range(len(rows)):
-            if row != column:
-                rows[row] = [a - rows[row][column] * b for a, b in zip(rows[row], rows[column], strict=True)]
-    return [row[-1] for row in rows]
+def solutions(matrices: Any, rights: Any, scale: int) -> Any:
+    """floor(scale x + 1/2) for regular systems (n, d, d) and (n, d) of Python integers.
 
-
-def rounded(values: list[Fraction], scale: int) -> list[int]:
-    """floor(scale x + 1/2)."""
-    return [int((value * scale + Fraction(1, 2)).__floor__()) for value in values]
+    By Gauss and Jordan without fractions (Bareiss, 1968): what is divided goes in without rest, and at the end the
+    diagonal is the determinant, up to its sign.
+    """
+    work, every, before = np.concatenate([matrices, rights[..., None]], axis=-1), np.arange(len(matrices)), 1
+    for k in range(matrices.shape[-1]):
+        usable = k + np.argmax(work[:, k:, k] != 0, axis=1)
+        work[every, k], work[every, usable] = work[every, usable], work[every, k]
+        pivot, row = work[:, k, k, None, None], work[:, k].copy()
+        work = (pivot * work - work[:, :, k, None] * row[:, None]) // before
+        work[:, k], before = row, pivot
+    return nearest(scale * work[..., -1], before[..., 0])
 
 
 @dataclass(frozen=True, slots=True)

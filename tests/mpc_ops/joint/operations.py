@@ -36,7 +36,8 @@ class Operation:
     """`program` ends with opened values, for `inputs(ring, cases)` those of `expected(ring, *inputs)`, up to `errors`.
 
     `expected` gets and gives arrays of Python integers. `schemes`: on how many cases each is tried. `refused`: those
-    that must say that they do not offer it.
+    that must say that they do not offer it. `chunk`: the first axis of inputs and result counts cases, and so many of
+    them are run at a time, for the sake of memory.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Operation:
     refused: tuple[Any, ...] = ()
     result: Ring | None = None
     errors: tuple[int, ...] = (0,)
+    chunk: int | None = None
 
 
 def opened(program: Callable[..., Interactive[Array]], ring: Ring | None = None) -> Callable[..., Interactive[Array]]:
@@ -75,9 +77,9 @@ def public(ring: Ring, *shape: int) -> Array:
     return cases.some(ring, "public", shape)
 
 
-def general(large: int, *without: Any) -> dict[Any, int]:
-    """All schemes but some; `large` cases where elements are Python's integers."""
-    return {scheme: large if scheme.ring.dtype == object else MANY for scheme in EVERY if scheme not in without}
+def general(*without: Any) -> dict[Any, int]:
+    """All schemes but some."""
+    return dict.fromkeys((scheme for scheme in EVERY if scheme not in without), MANY)
 
 
 def labels(count: int) -> Any:
@@ -95,7 +97,7 @@ LINEAR = [
         program=local(lambda side, x, y: side.ring.sub(side.ring.add(x, x), base.negated(side, y))),
         inputs=several(2),
         expected=lambda ring, x, y: Exact(ring).add(Exact(ring).add(x, x), y),
-        schemes=general(20_000),
+        schemes=general(),
     ),
     Operation(
         name="scale, add a constant",
@@ -106,23 +108,23 @@ LINEAR = [
         ),
         inputs=several(1),
         expected=lambda ring, x: Exact(ring).add(
-            Exact(ring).mul(x, public(ring, len(x)).astype(object)), public(ring, len(x)).astype(object)[::-1]
+            Exact(ring).mul(x, ring.integers(public(ring, len(x)))), ring.integers(public(ring, len(x)))[::-1]
         ),
-        schemes=general(20_000),
+        schemes=general(),
     ),
     Operation(
         name="y = A x, public matrix",
         program=local(lambda side, x: base.image(side, public(side.ring, 4, 3), x)),
         inputs=lambda ring, count: several(1, 3)(ring, count // 4),
-        expected=lambda ring, x: Exact(ring).matmul(public(ring, 4, 3).astype(object), x[..., None])[..., 0],
-        schemes=general(20_000),
+        expected=lambda ring, x: Exact(ring).matmul(ring.integers(public(ring, 4, 3)), x[..., None])[..., 0],
+        schemes=general(),
     ),
     Operation(
         name="sums by label",
         program=local(lambda side, x: base.sums_by_label(side, x, labels(x.shape[-1]), 5)),
         inputs=lambda ring, count: several(1, 20)(ring, count // 5),
         expected=label_sums,
-        schemes=general(20_000),
+        schemes=general(),
     ),
 ]
 
@@ -132,7 +134,7 @@ PRODUCTS = [
         program=opened(lambda side, x, y: side.multiply(x, y)),
         inputs=several(2),
         expected=lambda ring, x, y: Exact(ring).mul(x, y),
-        schemes=general(20_000, SURE_WORDS),
+        schemes=general(SURE_WORDS),
         refused=(SURE_WORDS,),
     ),
     Operation(
@@ -140,7 +142,7 @@ PRODUCTS = [
         program=opened(base.inner),
         inputs=several(2, 4),
         expected=lambda ring, x, y: Exact(ring).total(Exact(ring).mul(x, y), -1),
-        schemes=general(10_000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
     Operation(
@@ -148,15 +150,15 @@ PRODUCTS = [
         program=opened(lambda side, x, y: side.matmul(x, np.swapaxes(y, -1, -2))),
         inputs=lambda ring, count: several(2, 4, 3)(ring, count // 16),
         expected=lambda ring, x, y: Exact(ring).matmul(x, np.swapaxes(y, -1, -2)),
-        schemes=general(20_000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
     Operation(
         name="polynomial, public coefficients",
         program=opened(lambda side, x: polynomials.evaluate(side, public(side.ring, 6), x)),
         inputs=several(1),
-        expected=lambda ring, x: Exact(ring).polynomial(public(ring, 6).astype(object), x),
-        schemes=general(5000, SURE_WORDS) | {SURE_BOOLEAN: 20_000},
+        expected=lambda ring, x: Exact(ring).polynomial(ring.integers(public(ring, 6)), x),
+        schemes=general(SURE_WORDS),
         refused=(SURE_WORDS,),
     ),
     Operation(
@@ -164,7 +166,7 @@ PRODUCTS = [
         program=opened(polynomials.evaluate_shared),
         inputs=lambda ring, count: [cases.some(ring, "c", (6,)), cases.some(ring, "x", (count,))],
         expected=lambda ring, coefficients, x: Exact(ring).polynomial(coefficients, x),
-        schemes=general(5000, SURE_WORDS, SURE_BOOLEAN),
+        schemes=general(SURE_WORDS, SURE_BOOLEAN),
         refused=(SURE_WORDS, SURE_BOOLEAN),
     ),
 ]

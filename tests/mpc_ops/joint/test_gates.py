@@ -96,12 +96,12 @@ def test_from_bits(ring: Any) -> None:
     """Bits become arithmetic shares over any ring, in 2 rounds and two elements for each bit."""
     x = words("x", 30)
     result = BOOLEAN.run(lambda side, a: gates.from_bits(side, a, ring), x)
-    assert Replicated3(ring).reveal(result.results).tolist() == ring.element(x).tolist()
+    assert ring.integers(Replicated3(ring).reveal(result.results)).tolist() == [v % ring.order for v in x.tolist()]
     assert result.rounds == 2
     assert result.sent == (2 * ring.size(64 * 30),) * 3
     bits = np.array([0, 1, 1, 0], dtype=np.uint64)
     single = Replicated3(Bits(1)).run(lambda side, a: gates.from_bit(side, a, ring), bits)
-    assert Replicated3(ring).reveal(single.results).tolist() == bits.tolist()
+    assert ring.integers(Replicated3(ring).reveal(single.results)).tolist() == bits.tolist()
     with pytest.raises(ValueError, match="single bits"):
         BOOLEAN.run(lambda side, a: gates.from_bit(side, a, ring), words("wide", 3))
 
@@ -123,9 +123,31 @@ def test_sign() -> None:
     x, _ = pairs("sign", 100_000)
     result = ARITHMETIC.run(comparing.sign, x)
     assert np.array_equal(boolean(result, 1), x >> np.uint64(63))
-    assert result.rounds == comparing.ROUNDS == 8
+    assert result.rounds == comparing.rounds() == 8
     one = ARITHMETIC.run(comparing.sign, x[:64])
     assert one.sent == (64 * 253 // 8,) * 3
+
+
+@pytest.mark.parametrize("width", range(1, 65))
+def test_the_sign_of_short_words(width: int) -> None:
+    """Right for every number that fits, both ends among them, in at most 8 rounds and four ANDs for each of the bits
+    that are compared, which are at most a third more than those declared, or one.
+    """
+    x = words(("short", width), 500).view(np.int64) >> np.int64(64 - width)
+    x[:4] = (-1 << (width - 1), (1 << (width - 1)) - 1, 0, -1)
+    result = ARITHMETIC.run(lambda side, share: comparing.sign(side, share, width), x.view(np.uint64))
+    assert np.array_equal(boolean(result, 1), x < 0)
+    assert result.rounds == comparing.rounds(width) <= comparing.rounds() == 8
+    compared = sum(part.width for part in comparing.parts(width))
+    assert width <= compared <= max(width + 1, width * 4 / 3)
+    assert result.sent[0] <= 500 * 4 * compared // 8 + result.rounds
+
+
+@pytest.mark.parametrize("width", [0, 65])
+def test_words_of_other_lengths_are_refused(width: int) -> None:
+    """Of 1 to 64 bits."""
+    with pytest.raises(ValueError, match="1 to 64 bits"):
+        comparing.parts(width)
 
 
 def test_less() -> None:

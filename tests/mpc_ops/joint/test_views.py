@@ -1,93 +1,29 @@
 """What one party sees does not depend on the inputs: two inputs with one output give views of one distribution.
 
-A view is a party's own shares and all messages that it receives, of a few thousand equal instances side by side.
-Each message, and each pair of them (their XOR, sum and difference), is counted by its lowest and its highest bits,
-and the counts for both inputs are compared. That finds what a party could find with a linear test of two values; a
-protocol that forgets a mask is found, which is tested too.
+A protocol that forgets a mask is found by it, which is tested too.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
-from itertools import product as product_of
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mpc_ops.joint import comparing, gates, ordering, polynomials, rounding
+from mpc_ops.joint import comparing, gates, ordering, polynomials
 from mpc_ops.joint.base import image, inner, pass_on, sums_by_label
-from mpc_ops.joint.linear import SingularError, System, least_squares, normal_equations, solve
 from mpc_ops.joint.netlist import evaluate, parse
-from mpc_ops.joint.quotients import divide, reciprocal
 from mpc_ops.joint.replicated import Replicated
 from mpc_ops.joint.shuffling import shuffle
-from mpc_ops.rings import BITS, F61, F127, Z64, Bits
+from mpc_ops.rings import BITS, F61, Z64, Bits
 from mpc_ops.rounds import Interactive
-from mpc_ops.sessions import HEADER_SIZE, run
 from tests.mpc_ops.joint.common import AdditiveDealt, Checked3, Replicated3, Shamir5
-from tests.mpc_ops.joint.counting import LIMIT, distance, words_of
-
-COUNT = 2048
-
-
-def views(scheme: Any, program: Any, inputs: Any, runs: int) -> list[dict[Any, Any]]:
-    """For each party, by message and by share, the words that it sees: the first 8 bytes of each element, or bytes."""
-    seen: list[dict[Any, list[Any]]] = [{} for _ in range(scheme.parties)]
-
-    def observe(number: int, sender: int, receiver: int, message: bytes) -> None:
-        if len(message) > HEADER_SIZE:
-            seen[receiver].setdefault((number, sender), []).append(message[HEADER_SIZE:])
-
-    for attempt in range(runs):
-        shares = [scheme.share(values, (attempt, index)) for index, values in enumerate(inputs)]
-        scheme_run(scheme, program, shares, observe, bytes([attempt]))
-        for party, index in product_of(range(scheme.parties), range(len(shares))):
-            parts = shares[index][party]
-            for slot, part in enumerate([*parts, scheme.ring.total(parts, 0)]):
-                seen[party].setdefault(("share", index, slot), []).append(scheme.ring.encode(part))
-    count = len(inputs[0])
-    return [{key: np.concatenate([words_of(data, count) for data in parts]) for key, parts in s.items()} for s in seen]
-
-
-def scheme_run(scheme: Any, program: Any, shares: Any, observe: Any, seed: bytes) -> None:
-    run(
-        lambda party: program(scheme.side(party), *(share[party.index] for share in shares)),
-        parties=scheme.parties,
-        observe=observe,
-        seed=seed,
-    )
-
-
-def farthest(scheme: Any, program: Any, one: Any, other: Any, runs: int = 1) -> float:
-    """The largest distance over all parties, messages, shares and pairs of them."""
-    worst = 0.0
-    sides = [views(scheme, program, inputs, runs) for inputs in (one, other)]
-    for first, second in list(zip(*sides, strict=True))[: scheme.parties - isinstance(scheme, AdditiveDealt)]:
-        assert first.keys() == second.keys()
-        worst = max(worst, *(distance(first[key], second[key]) for key in first))
-        pairs = [(a, b) for a, b in combinations(first, 2) if len(first[a]) == len(first[b])]
-        for a, b in pairs[:: 1 + len(pairs) // 300]:
-            for combine in (np.bitwise_xor, np.subtract, np.add):
-                worst = max(worst, distance(combine(first[a], first[b]), combine(second[a], second[b])))
-    return worst
-
-
-def opened(program: Any, ring: Any = None) -> Any:
-    def whole(side: Any, *shares: Any) -> Interactive[Any]:
-        result = yield from program(side, *shares)
-        values = yield from (side if ring is None else side.over(ring)).open(result)
-        return values
-
-    return whole
+from tests.mpc_ops.joint.counting import LIMIT
+from tests.mpc_ops.joint.viewing import all_equal, farthest, opened
 
 
 def product(side: Any, x: Any, y: Any) -> Interactive[Any]:
     return side.multiply(x, y)
-
-
-def all_equal(ring: Any, *values: int) -> list[Any]:
-    return [ring.element(np.full(COUNT, value, dtype=object)) for value in values]
 
 
 CIRCUIT = parse("3 5\n2 1 1\n1 1\n2 1 0 1 2 AND\n2 1 0 1 3 XOR\n2 1 2 3 4 XOR\n")
@@ -147,26 +83,6 @@ CASES = {
     "inside": (Replicated3(Z64), opened(comparing.inside, Bits(1)), (5, 1, 9), (-3, -3, 0)),
     "to bits": (Replicated3(Z64), gates.to_bits, (0,), (-9999,)),
     "from bits, many": (Replicated3(BITS), lambda side, x: gates.from_bits(side, x, F61, 8), (0,), (255,)),
-    "truncation": (Replicated3(Z64), lambda side, x: rounding.truncate(side, x, 30), (0,), (-(1 << 62) + 1,)),
-    "truncation in a field": (
-        Replicated3(F127),
-        lambda side, x: rounding.truncate_large(side, x, 8, 80),
-        (0,),
-        (-(1 << 80) + 1,),
-    ),
-    "truncation in a field, checked": (
-        Checked3(F127),
-        lambda side, x: rounding.truncate_large(side, x, 8, 80),
-        (0,),
-        (-(1 << 80) + 1,),
-    ),
-    "lift": (Replicated3(Z64), lambda side, x: rounding.lift(side, x, F127), (0,), (-9999,)),
-    "lift, checked": (
-        Checked3(Z64),
-        opened(lambda side, x, y: rounding.lift(side, x - y, F127), F127),
-        (5, 2),
-        (-900, -903),
-    ),
     "shuffle": (
         Replicated3(Z64),
         lambda side, x, y: shuffle(side, np.stack([x, y], axis=1).reshape(2, 1, -1, 2)),
@@ -246,56 +162,3 @@ def test_views_of_a_sort(kind: Any, what: str, first: list[int], second: list[in
     count = 1024 if kind is Replicated3 else 256
     one, other = (Z64.element(np.tile(Z64.element(row), (count, 1))) for row in (first, second))
     assert farthest(kind(Z64), program, [one], [other]) < LIMIT
-
-
-@pytest.mark.parametrize("kind", [Replicated3, Checked3])
-def test_views_of_a_division(kind: Any) -> None:
-    """7 / 2 and 700 / 200 are 4 both."""
-
-    def program(side: Any, x: Any, y: Any) -> Interactive[Any]:
-        share = yield from divide(side, x, y)
-        return share
-
-    one, other = ([Z64.element([v] * 24) for v in pair] for pair in ((7, 2), (700, 200)))
-    assert farthest(kind(Z64), program, one, other) < LIMIT
-
-
-def test_views_of_a_reciprocal() -> None:
-    """10 / 7 and 10 / 9 are 1 both, rounded."""
-
-    def program(side: Any, x: Any) -> Interactive[Any]:
-        share = yield from reciprocal(side, x, scale=10)
-        return share
-
-    one, other = ([Z64.element([v] * 24)] for v in (7, 9))
-    assert farthest(Replicated3(Z64), program, one, other) < LIMIT
-
-
-SYSTEM = System(size=2, matrix=100, right=300, scale=10)
-FIT = normal_equations(rows=3, columns=2, matrix=100, right=300, scale=10, ridge=5)
-PAIRS = {
-    "solution (1, 2)": (SYSTEM, [[1, 0], [0, 1]], [1, 2], [[99, -3], [50, 100]], [93, 250]),
-    "rank 1": (SYSTEM, [[1, 2], [2, 4]], [1, 2], [[30, 0], [0, 0]], [-7, 5]),
-    "rank 0 cannot be told from itself": (SYSTEM, [[0, 0], [0, 0]], [1, 2], [[0, 0], [0, 0]], [-7, 300]),
-    "ridge": (FIT, [[0, 0], [0, 0], [0, 0]], [1, 2, 3], [[1, 2], [2, 4], [-1, -2]], [2, 0, 2]),
-}
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_views_of_linear_systems(name: str) -> None:
-    """Two systems of one output, also where that is only the rank."""
-    system, *values = PAIRS[name]
-
-    def program(side: Any, a: Any, b: Any) -> Interactive[Any]:
-        try:
-            if system is FIT:
-                share = yield from least_squares(side, a, b, system, ridge=5)
-            else:
-                share = yield from solve(side, a, b, system)
-        except SingularError as error:
-            return error.rank
-        result = yield from side.open(share)
-        return result
-
-    first, first_right, second, second_right = (system.field.element(part) for part in values)
-    assert farthest(Replicated3(system.field), program, [first, first_right], [second, second_right], runs=20) < LIMIT

@@ -15,8 +15,8 @@ from mpc_ops.rings import Z64
 from mpc_ops.rounds import Array
 from mpc_ops.sessions import run
 from protocol.errors import ConfigError
-from streams.joint_plan import Plan
-from streams.joint_run import window_program
+from streams.joint.plan import Plan
+from streams.joint.run import window_program
 
 _AROUND: Final = 1_024
 """Bytes of a record that are no message: more than its header, seals and signature."""

@@ -6,7 +6,7 @@ What the entry alone shows has been checked with the task (`protocol.joint`); he
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from mpc_ops.joint.jobs import Circuit, Job, LeastSquares, LinearSolve, Polynomial, Product, Rank, Threshold
 from mpc_ops.joint.linear import System
@@ -24,6 +24,9 @@ from protocol.joint import (
 )
 from protocol.joint_entry import largest_sum
 from protocol.task import Task
+from streams.joint.netlists import check_wires
+
+_ANOTHER: Final = "A task that is changed is another task: all have to agree to it."
 
 Maker = Callable[[int], Job]
 """Makes the job on so many groups. Raises ValueError where its numbers could leave what holds them."""
@@ -39,43 +42,67 @@ def place_of(place: str | int, count: int) -> int:
 def maker(task: Task, spec: JointSpec, *, groups: int, cells: int, netlist: Netlist | None) -> Maker:
     """What makes the jobs of an entry; each column adds up `cells` cells. `netlist`: that of a circuit.
 
-    Raises ConfigError for what does not suit the roster: a place that there is not, a system that is not square.
+    Raises ConfigError for what does not suit the roster: a place that there is not, a system that is not square,
+    a limit that no sum reaches, wires that do not match.
     """
-    if isinstance(spec, ThresholdSpec | PolynomialSpec):
-        return _by_group(task, spec, cells)
-    if isinstance(spec, RankSpec):
-        return _rank(task, spec, groups, cells)
-    if isinstance(spec, ProductSpec):
-        first, second = (largest_sum(task.measures[name], task.limits, cells) for name in spec.measures)
-        return lambda count: Product(pairs=count, first=first, second=second)
-    if isinstance(spec, CircuitSpec):
-        assert netlist is not None, "internal error: a circuit without its netlist"
-        circuit, widths = netlist, tuple(bits for _, bits in spec.inputs)
-        return lambda count: Circuit(netlist=circuit, widths=widths, instances=count)
-    if isinstance(spec, LinearSolveSpec):
-        return _solve(task, spec, groups)
-    return _least_squares(task, spec, groups)
+    match spec:
+        case ThresholdSpec():
+            make = _threshold(task, spec, cells)
+        case PolynomialSpec():
+            make = _polynomial(task, spec, cells)
+        case RankSpec():
+            make = _rank(task, spec, groups, cells)
+        case ProductSpec():
+            make = _product(task, spec, cells)
+        case CircuitSpec():
+            assert netlist is not None, "internal error: a circuit without its netlist"
+            make = _circuit(spec, netlist)
+        case LinearSolveSpec():
+            make = _solve(task, spec, groups)
+        case LeastSquaresSpec():
+            make = _least_squares(task, spec, groups)
+    return make
 
 
-def _by_group(task: Task, spec: ThresholdSpec | PolynomialSpec, cells: int) -> Maker:
+def _threshold(task: Task, spec: ThresholdSpec, cells: int) -> Maker:
     measure = task.measures[spec.measure]
-    largest = largest_sum(measure, task.limits, cells)
-    if isinstance(spec, PolynomialSpec):
-        coefficients = spec.whole_coefficients(measure)
-        return lambda count: Polynomial(coefficients=coefficients, largest=largest, points=count)
     limit = spec.limit_steps(measure)
+    try:
+        spec.decides(measure, task.limits, cells)
+    except ValueError as error:
+        raise ConfigError(f"joint {spec.name}: {error}", remedy=_ANOTHER) from error
     if spec.of == "sum":
+        largest = largest_sum(measure, task.limits, cells)
         return lambda count: Threshold(limits=(limit,) * count, largest=largest)
     reach = task.limits.readings * cells * measure.farthest(limit)
     return lambda count: Threshold(limits=(0,) * count, largest=reach)
 
 
+def _polynomial(task: Task, spec: PolynomialSpec, cells: int) -> Maker:
+    measure = task.measures[spec.measure]
+    coefficients, largest = spec.whole_coefficients(measure), largest_sum(measure, task.limits, cells)
+    return lambda count: Polynomial(coefficients=coefficients, largest=largest, points=count)
+
+
+def _product(task: Task, spec: ProductSpec, cells: int) -> Maker:
+    first, second = (largest_sum(task.measures[name], task.limits, cells) for name in spec.measures)
+    return lambda count: Product(pairs=count, first=first, second=second)
+
+
+def _circuit(spec: CircuitSpec, netlist: Netlist) -> Maker:
+    widths = tuple(bits for _, bits in spec.inputs)
+    check_wires(spec, netlist)
+    return lambda count: Circuit(netlist=netlist, widths=widths, instances=count)
+
+
 def _rank(task: Task, spec: RankSpec, groups: int, cells: int) -> Maker:
     places = tuple(place_of(place, groups) for place in spec.places)
-    if any(not 0 <= place < groups for place in places):
+    missing = [wanted for wanted, place in zip(spec.places, places, strict=True) if not 0 <= place < groups]
+    if missing:
         raise ConfigError(
-            f"joint {spec.name} asks for a place that there is not among {groups} values",
-            remedy=f"Places are 1 to {groups} from the top, or -1 to -{groups} from the bottom.",
+            f"joint {spec.name} asks for place {', '.join(map(str, missing))}, and there are {groups} places: one for"
+            " each combination of label values in the roster",
+            remedy=f"Places are 1 to {groups} from the top, or -1 to -{groups} from the bottom. {_ANOTHER}",
         )
     largest = largest_sum(task.measures[spec.measure], task.limits, cells)
     what: Literal["values", "indices"] = "indices" if spec.reveal == "labels" else "values"

@@ -29,9 +29,9 @@ from mpc_ops.rings import Z64
 from mpc_ops.rounds import CheckFailedError, MessageError
 from protocol.hpke import SUITES
 from protocol.rounds import Messages, Stop
-from streams.joint_keys import PartyKeys, RunPlace, contribution_info
-from streams.joint_run import JobEnd, JointRun, window_program
-from tests.streams.rounds_log import Program, RoundsLog, keys_of
+from streams.joint.keys import PartyKeys, RunPlace, contribution_info
+from streams.joint.run import JobEnd, JointRun, window_program
+from tests.streams.joint.rounds_log import Program, RoundsLog, keys_of
 from tests.trial import make_trial
 
 TRIAL = make_trial()

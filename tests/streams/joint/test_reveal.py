@@ -17,8 +17,8 @@ from mpc_ops.rings import F127, F521, Z64, Bits, Ring
 from mpc_ops.rounds import MessageError
 from protocol.aggregate import JointValue
 from protocol.share import JointShare
-from streams.joint_plan import Plan, plans_of
-from streams.joint_reveal import Revealed, pack, reveal_job, unpack
+from streams.joint.plan import Plan, plans_of
+from streams.joint.reveal import Revealed, pack, reveal_job, unpack
 from tests.trial import make_trial
 
 MEASURES = {

@@ -12,8 +12,8 @@ from mpc_ops.joint.replicated import share
 from mpc_ops.rings import Z64
 from mpc_ops.sessions import run
 from protocol.errors import ConfigError
-from streams.joint_plan import plans_of
-from streams.joint_size import check_records, longest_record
+from streams.joint.plan import plans_of
+from streams.joint.size import check_records, longest_record
 from tests.mpc_ops.joint.common import stream
 from tests.trial import make_trial
 

@@ -18,8 +18,8 @@ from mpc_ops.rings import F61, Z64
 from mpc_ops.rounds import Array, Interactive, Round
 from mpc_ops.sessions import Party
 from protocol.rounds import Keys, Messages, Stop
-from streams.joint_run import CONTRADICTED, JointRun, Stopped, window_program
-from tests.streams.rounds_log import RoundsLog, keys_of
+from streams.joint.run import CONTRADICTED, JointRun, Stopped, window_program
+from tests.streams.joint.rounds_log import RoundsLog, keys_of
 from tests.trial import HOUR, START
 
 VALUES = F61.element([3, -4, 5])

@@ -27,7 +27,7 @@ from mpc_ops.rounds import Array, CheckFailedError, Interactive, MessageError, R
 from mpc_ops.sessions import Party, Session
 from protocol.errors import WireError
 from protocol.rounds import Keys, Messages, RoundsRecord, Stop, associated
-from streams.joint_keys import PairKeys, PartyKeys, RunPlace, next_history
+from streams.joint.keys import PairKeys, PartyKeys, RunPlace, next_history
 
 T = TypeVar("T")
 CONTRADICTED: Final = "contradicted"

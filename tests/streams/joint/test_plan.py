@@ -23,8 +23,8 @@ from mpc_ops.sessions import run
 from protocol.aggregate import JointValue
 from protocol.errors import ConfigError, WireError
 from streams.assembly import CellSums
-from streams.joint_plan import Plan, plans_of
-from streams.netlists import load_netlists
+from streams.joint.netlists import load_netlists
+from streams.joint.plan import Plan, plans_of
 from streams.policy import Totals, totals
 from tests.trial import Trial, make_trial
 
@@ -444,13 +444,20 @@ def test_the_ends_of_the_ranges(step: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        ({"job": "rank", "measure": "load", "places": [4], "reveal": "values"}, "a place that there is not"),
-        ({"job": "rank", "measure": "load", "places": [-4], "reveal": "values"}, "a place that there is not"),
+        (
+            {"job": "rank", "measure": "load", "places": [1, 4], "reveal": "values"},
+            "place 4, and there are 3 ",
+        ),
+        ({"job": "rank", "measure": "load", "places": [-4, 5], "reveal": "values"}, "place -4, 5, and there are 3"),
         (
             {"job": "linear_solve", "matrix": ["a1", "a2"], "right": "b", "resolution": Decimal("0.1"), "unit": "1"},
             "2 unknowns, and an equation for each of 3",
         ),
-        ({**CIRCUIT, "name": "x", "inputs": [["load", 2]]}, "2 bits, the circuit has 3 input wires"),
+        ({**CIRCUIT, "name": "x", "inputs": [["load", 2]]}, "inputs have 2 bits, the circuit has 3 input wires"),
+        (
+            {"job": "threshold", "measure": "load", "by": [], "limit": 10**15},
+            "no sum of load is above 10{15}:",
+        ),
     ],
 )
 def test_what_only_the_roster_or_the_file_shows_is_refused(entry: dict[str, Any], reason: str) -> None:
@@ -460,6 +467,8 @@ def test_what_only_the_roster_or_the_file_shows_is_refused(entry: dict[str, Any]
         plans_of(trial.task, trial.roster, {"x": parse(ADDER)})
     assert "joint x" in error.value.what
     assert error.value.remedy
+    if "inputs" in entry:
+        assert "Make the bits in inputs add up to 3, the input wires." in error.value.remedy
 
 
 def test_too_few_rows_and_too_large_numbers_are_refused() -> None:
@@ -482,7 +491,7 @@ def test_too_few_rows_and_too_large_numbers_are_refused() -> None:
     large = trial_of(
         wide, measures={"load": LOAD, **many, **RIGHT}, limits={"max_gateways": 60_000, "max_rows": 2**31 - 1}
     )
-    with pytest.raises(ConfigError, match="bits need more"):
+    with pytest.raises(ConfigError, match="need more than 1279 bits"):
         plan_of(large)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streams.joint_plan import plans_of
+from streams.joint.plan import plans_of
 from streams.policy import Totals
 from tests.trial import make_trial
 

@@ -20,10 +20,12 @@ def load_netlists(task: Task, directory: Path) -> dict[str, Netlist]:
 
     Raises ConfigError for a file that is missing, is not the agreed one, or is no netlist.
     """
-    return {spec.name: _load(spec, directory / spec.file) for spec in task.joint if isinstance(spec, CircuitSpec)}
+    return {spec.name: load_netlist(spec, directory) for spec in task.joint if isinstance(spec, CircuitSpec)}
 
 
-def _load(spec: CircuitSpec, path: Path) -> Netlist:
+def load_netlist(spec: CircuitSpec, directory: Path) -> Netlist:
+    """Read the file of one circuit. Raises ConfigError, as `load_netlists` does."""
+    path = directory / spec.file
     try:
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
@@ -50,3 +52,14 @@ def _load(spec: CircuitSpec, path: Path) -> Netlist:
             where=str(path),
             remedy='A circuit in the "Bristol fashion" is needed (docs/joint-computation.md).',
         ) from None
+
+
+def check_wires(spec: CircuitSpec, netlist: Netlist) -> None:
+    """Raises ConfigError unless the bits that the entry takes are as many as the circuit has input wires."""
+    bits, wires = sum(bits for _, bits in spec.inputs), sum(netlist.inputs)
+    if bits != wires:
+        raise ConfigError(
+            f"joint {spec.name}: its inputs have {bits} bits, the circuit has {wires} input wires",
+            remedy=f"Make the bits in inputs add up to {wires}, the input wires."
+            " A task that is changed is another task: all have to agree to it.",
+        )

@@ -10,8 +10,8 @@ from mpc_ops.rounds import Interactive
 from mpc_ops.sessions import Party
 from protocol import rounds
 from protocol.rounds import RoundsRecord
-from streams.joint_keys import PartyKeys, RunPlace
-from streams.joint_run import JointRun
+from streams.joint.keys import PartyKeys, RunPlace
+from streams.joint.run import JointRun
 from tests.trial import START, Trial, make_trial
 
 Program = Callable[[Party], Interactive[Any]]

@@ -21,7 +21,7 @@ from mpc_ops.rounds import Array, MessageError
 from protocol.aggregate import JointValue
 from protocol.errors import WireError
 from protocol.share import JointShare
-from streams.joint_plan import Plan
+from streams.joint.plan import Plan
 from streams.reveal import liars, odd_ones
 
 _ANYBODY: Final = frozenset(range(PARTIES))

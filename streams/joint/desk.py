@@ -20,10 +20,10 @@ from mpc_ops.joint.jobs import Job
 from protocol.rounds import Keys, RoundsRecord
 from protocol.share import JointShare
 from streams.agreement import Agreed
-from streams.joint_keys import PartyKeys, RunPlace
-from streams.joint_plan import Plan
-from streams.joint_reveal import pack
-from streams.joint_run import JobEnd, JointRun, Stopped, window_program
+from streams.joint.keys import PartyKeys, RunPlace
+from streams.joint.plan import Plan
+from streams.joint.reveal import pack
+from streams.joint.run import JobEnd, JointRun, Stopped, window_program
 from streams.policy import Totals
 
 MOST_HEARD: Final = 64 << 20
@@ -63,39 +63,52 @@ class _Run:
 
 
 Told = Callable[[int, Sequence[JointShare], Stopped | None], None]
+NoRoom = Callable[[RoundsRecord], None]
 
 
 class JointDesk:
-    """`plans`: the task's jobs, in order; `told` is called once for each window, with how its jobs ended here."""
+    """`plans`: the task's jobs, in order.
+
+    `told` is called once for each window, with how its jobs ended here; `no_room` with each record that is dropped
+    because its party has said more than may wait.
+    """
 
     def __init__(
-        self, *, plans: Sequence[Plan], keys: PartyKeys, task_hash: bytes, roster_hash: bytes, told: Told
+        self,
+        *,
+        plans: Sequence[Plan],
+        keys: PartyKeys,
+        task_hash: bytes,
+        roster_hash: bytes,
+        told: Told,
+        no_room: NoRoom,
     ) -> None:
         self._plans = tuple(plans)
         self._keys = keys
         self._task_hash = task_hash
         self._roster_hash = roster_hash
         self._told = told
+        self._no_room = no_room
         self._heard: dict[int, _Heard] = {}
         self._runs: dict[int, _Run] = {}
         self._ended: dict[int, tuple[JointShare, ...]] = {}
 
-    def hear(self, record: RoundsRecord, raw: bytes) -> bool:
-        """Take the next record of a window in the log of rounds; `raw`: its bytes there. False: it is not needed."""
+    def hear(self, record: RoundsRecord, raw: bytes) -> None:
+        """Take the next record of a window in the log of rounds; `raw`: its bytes there."""
         if record.window in self._ended:
-            return False
+            return
         if record.window in self._runs:
             self._runs[record.window].run.take(record, raw)
-            return True
+            return
         heard = self._heard.setdefault(record.window, _Heard())
         begun = self._keys.party in heard.by or record.party == self._keys.party
         if not begun and not isinstance(record, Keys):
-            return False  # round 0 opens behind the keys of all three: a record in front of one's own never counts
+            return  # round 0 opens behind the keys of all three: a record in front of one's own never counts
         heard.by[record.party] += len(raw)
         if heard.by[record.party] > (MOST_HEARD if begun else MOST_KEYS):
-            return False
+            self._no_room(record)
+            return
         heard.records.append((record, raw))
-        return True
 
     def about(self, window: int, agreed: Agreed, whole: Totals) -> Iterator[RoundsRecord]:
         """Go on with a window's run as far as the log allows, and say what is to be said now."""

@@ -6,22 +6,23 @@ from mpc_ops.joint.jobs import LinearSolve
 from mpc_ops.joint.linear import System
 from mpc_ops.joint.quotients import LARGEST
 from protocol.control import AggregateShare, Close
-from protocol.rounds import Keys, Messages
-from streams.joint_desk import MOST_KEYS, JointDesk
-from streams.joint_reveal import plausible
-from tests.streams.rounds_log import DIGEST, keys_of
-from tests.streams.test_joint_reveal import PLANS, TRIAL
+from protocol.rounds import Keys, Messages, RoundsRecord
+from streams.joint.desk import MOST_KEYS, JointDesk
+from streams.joint.reveal import plausible
+from tests.streams.joint.rounds_log import DIGEST, keys_of
+from tests.streams.joint.test_reveal import PLANS, TRIAL
 from tests.streams.test_root import DEADLINE, MINUTE, NAMES, Feed
 from tests.trial import HOUR, START
 
 
-def make_desk() -> JointDesk:
+def make_desk(dropped: list[RoundsRecord]) -> JointDesk:
     return JointDesk(
         plans=tuple(PLANS.values()),
         keys=keys_of(TRIAL, 0),
         task_hash=TRIAL.task.hash,
         roster_hash=TRIAL.roster.hash,
         told=lambda _window, _ends, _stopped: None,
+        no_room=dropped.append,
     )
 
 
@@ -44,7 +45,7 @@ def test_who_waits_no_longer_for_a_run_waits_for_shares() -> None:
     A liar that says nothing on rounds makes all wait for the same deadline. With its own share and that of the
     first honest party that leaves the run nothing could be verified.
     """
-    feed = Feed(TRIAL, joint=make_desk())
+    feed = Feed(TRIAL, joint=make_desk([]))
     feed.tick()
     manifests = [record for name in NAMES for record in feed.whole(name)]
     said = feed.control(*manifests, feed.manifest(1, *NAMES), feed.manifest(2, *NAMES))
@@ -68,24 +69,28 @@ def test_who_waits_no_longer_for_a_run_waits_for_shares() -> None:
 
 
 def test_of_windows_without_the_own_keys_only_keys_are_kept() -> None:
-    """A liar can write of all windows to come: nothing of theirs can count, and keys are short."""
-    desk = make_desk()
+    """A liar can write much: nothing of its messages can count, and keys are short. What finds no room is told."""
+    dropped: list[RoundsRecord] = []
+    desk = make_desk(dropped)
     for number in range(20):
         window = START + number * HOUR
         desk.hear(messages(window, 1), bytes(1 << 20))
         for _ in range(8):
             desk.hear(keys(window, 1), bytes(MOST_KEYS // 4))
     assert kept(desk) == 20 * MOST_KEYS
+    assert len(dropped) == 20 * 4
 
 
 def test_behind_the_own_keys_everything_is_kept() -> None:
     """A party that is started again reads what it has missed: all of it."""
-    desk = make_desk()
+    dropped: list[RoundsRecord] = []
+    desk = make_desk(dropped)
     for party in (1, 0, 2):
         desk.hear(keys(START, party), bytes(100))
     for party in range(3):
         desk.hear(messages(START, party), bytes(1 << 20))
     assert kept(desk) == 300 + 3 * (1 << 20)
+    assert dropped == []
 
 
 def test_a_solution_that_no_run_gives_is_none() -> None:

@@ -15,8 +15,8 @@ from protocol.share import JointShare, SharePayload
 from streams.agreement import Agreed, Ballot, Terminal
 from streams.combine import Combiner
 from streams.conduct import Finding
-from streams.joint_plan import plans_of
-from tests.streams.test_joint_reveal import PLANS, TRIAL, lie, sent, shared
+from streams.joint.plan import plans_of
+from tests.streams.joint.test_reveal import PLANS, TRIAL, lie, sent, shared
 from tests.trial import HOUR, START
 
 TASK, ROSTER = TRIAL.task, TRIAL.roster

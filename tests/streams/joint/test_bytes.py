@@ -8,7 +8,7 @@ from benchmarks.joint_party import SIDES
 from benchmarks.joint_work import COMPARISONS, MAXIMUM, PRODUCTS, SUM, opened, operations
 from mpc_ops.sessions import run
 from protocol.rounds import Keys
-from tests.streams.rounds_log import RoundsLog
+from tests.streams.joint.rounds_log import RoundsLog
 
 RECORD = 4 + 32 + 32 + 8 + 1 + 32 + 4 + 32 + 1 + 64
 """Header, task, roster, window, party, set, round, history, number of messages, signature."""

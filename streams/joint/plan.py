@@ -33,8 +33,8 @@ from protocol.joint import (
 )
 from protocol.roster import LARGEST_RESULT, Roster
 from protocol.task import Task
-from streams.joint_make import maker, place_of
-from streams.joint_policy import Verdict, verdict
+from streams.joint.make import maker, place_of
+from streams.joint.policy import Verdict, verdict
 from streams.policy import Totals, due_cells
 
 _PARTIES: Final = 3
@@ -45,6 +45,11 @@ _REMEDY: Final = (
 
 Layout: TypeAlias = Literal["by group", "by column", "system"]
 """How the columns of all groups follow each other; a system has all of the matrix first, and then the right side."""
+_LAYOUTS: Final[Mapping[type[JointSpec], Layout]] = {
+    ProductSpec: "by column",
+    LinearSolveSpec: "system",
+    LeastSquaresSpec: "system",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +204,7 @@ def _value_size(plan: Plan, roster: Roster, netlist: Netlist) -> int:
 
 def _plan(task: Task, roster: Roster, spec: JointSpec, netlists: Mapping[str, Netlist]) -> Plan:
     labels = spec.labels(task.labels)
-    names, layout = _columns(spec)
-    cells = _cells_of(task, roster, labels, names)
+    cells = _cells_of(task, roster, labels, spec.columns)
     make = maker(task, spec, groups=len(cells), cells=cells.shape[2], netlist=netlists.get(spec.name))
     plan = Plan(
         name=spec.name,
@@ -209,8 +213,8 @@ def _plan(task: Task, roster: Roster, spec: JointSpec, netlists: Mapping[str, Ne
         groups=tuple(product(*(sorted(roster.labels[label]) for label in labels))),
         elementwise=spec.elementwise,
         cells=cells,
-        shifts=_shifts(task, spec, names),
-        layout=layout,
+        shifts=_shifts(task, spec),
+        layout=_LAYOUTS.get(type(spec), "by group"),
         make=make,
         task=task,
         due=due_cells(task, roster),
@@ -220,17 +224,6 @@ def _plan(task: Task, roster: Roster, spec: JointSpec, netlists: Mapping[str, Ne
     except ValueError as error:
         raise ConfigError(f"joint {spec.name} cannot be computed: {error}", remedy=_REMEDY) from error
     return plan
-
-
-def _columns(spec: JointSpec) -> tuple[tuple[str, ...], Layout]:
-    """Names of the measures whose sums are a group's columns, in order."""
-    if isinstance(spec, ProductSpec):
-        return spec.measures, "by column"
-    if isinstance(spec, LinearSolveSpec | LeastSquaresSpec):
-        return (*spec.matrix, spec.right), "system"
-    if isinstance(spec, CircuitSpec):
-        return tuple(name for name, _ in spec.inputs), "by group"
-    return (spec.measure,), "by group"
 
 
 def _cells_of(task: Task, roster: Roster, labels: Sequence[str], names: Sequence[str]) -> NDArray[np.intp]:
@@ -244,9 +237,9 @@ def _cells_of(task: Task, roster: Roster, labels: Sequence[str], names: Sequence
     return np.stack([table[:, :, task.measure_names.index(name)] for name in names], axis=1)
 
 
-def _shifts(task: Task, spec: JointSpec, names: Sequence[str]) -> tuple[int, ...]:
+def _shifts(task: Task, spec: JointSpec) -> tuple[int, ...]:
     """The minimum of each column's measure; a mean is above a limit where the sum of (reading - limit) is above 0."""
-    shifts = tuple(task.measures[name].minimum_steps for name in names)
+    shifts = tuple(task.measures[name].minimum_steps for name in spec.columns)
     if isinstance(spec, ThresholdSpec) and spec.of == "mean":
         return (shifts[0] - spec.limit_steps(task.measures[spec.measure]),)
     return shifts
