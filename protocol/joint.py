@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from protocol.canonical import decimal_text
 from protocol.joint_entry import Entry, Grouped, Measures, Number, exact_decimal, fits, largest_sum
 from protocol.measure import Limits, Measure
-from protocol.model import AT_PATH, Key
+from protocol.model import AT_PATH, Key, matching
 
 MOST_COLUMNS: Final = 256
 """How many values can be put in order."""
@@ -277,25 +277,11 @@ class CircuitSpec(Entry):
     _left_out: ClassVar[frozenset[str]] = frozenset({"file"})
 
     job: Literal["circuit"]
-    file: str
-    sha256: str
+    file: Annotated[str, matching(_FILE, "file is the name of a file in the folder of the task file, like aes_128.txt")]
+    sha256: Annotated[
+        str, matching(_SHA256, "64 digits of 0-9 and a-f are needed here, as sha256sum prints them of the file")
+    ]
     inputs: Annotated[tuple[Wires, ...], Field(strict=False, min_length=1, max_length=1_024)]
-
-    @field_validator("file")
-    @classmethod
-    def _is_beside_the_task(cls, file: str) -> str:
-        if not _FILE.fullmatch(file):
-            msg = "file is the name of a file in the folder of the task file, like aes_128.txt"
-            raise ValueError(msg)
-        return file
-
-    @field_validator("sha256")
-    @classmethod
-    def _is_a_hash(cls, sha256: str) -> str:
-        if not _SHA256.fullmatch(sha256):
-            msg = "64 digits of 0-9 and a-f are needed here, as sha256sum prints them of the file"
-            raise ValueError(msg)
-        return sha256
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -14,22 +14,25 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        msg = "a name is made of a-z, 0-9 and hyphens, at most 63 of them, like north-1"
-        raise ValueError(msg)
-    return text
+def matching(pattern: re.Pattern[str], needed: str) -> AfterValidator:
+    """A text that has to match as a whole; `needed`: what is said of another one."""
+
+    def match(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(needed)
+        return text
+
+    return AfterValidator(match)
 
 
-def _key(text: str) -> str:
-    if not _KEY.fullmatch(text):
-        msg = "the name of a label, a measure or a job is made of a-z, 0-9 and _, and begins with a letter, like pm25"
-        raise ValueError(msg)
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Key = Annotated[str, AfterValidator(_key)]
+Name = Annotated[str, matching(_NAME, "a name is made of a-z, 0-9 and hyphens, at most 63 of them, like north-1")]
+Key = Annotated[
+    str,
+    matching(
+        _KEY,
+        "the name of a label, a measure or a job is made of a-z, 0-9 and _, and begins with a letter, like pm25",
+    ),
+]
 
 
 class Model(BaseModel):

@@ -58,7 +58,7 @@ class Scheme(Protocol):
 
 
 def plus(scheme: Scheme, share: Array, values: Array) -> Array:
-    """Add public values to a share: as many, or one to all."""
+    """Add public values to a share: as many, or fewer that are broadcast."""
     return scheme.ring.add(share, scheme.public(np.broadcast_to(values, share.shape[1:])))
 
 

@@ -125,8 +125,7 @@ def _carried(side: Replicated, part: _Part, x: Array, shifted: list[Array]) -> I
     if part.top:  # the sign takes part as a group that passes every carry on, so what comes out is the carry into it
         below = np.uint64((1 << (width - 1)) - 1)
         generate = generate & below
-        sign_place = np.full(x.shape[1:], bits.ones ^ below, dtype=np.uint64)
-        propagate = plus(side.over(bits), propagate & below, sign_place)
+        propagate = plus(side.over(bits), propagate & below, np.asarray(bits.ones ^ below))
     generate, propagate = yield from collected(side, generate, propagate, width, passes=part.passes)
     return top, generate, propagate
 

@@ -24,7 +24,7 @@ def negation(side: Replicated, x: Array, width: int = WORD) -> Array:
     """NOT of every bit. Rounds: 0."""
     needed(side)
     bits = Bits(width)
-    return plus(side.over(bits), x, np.full(x.shape[1:], bits.ones, dtype=np.uint64))
+    return plus(side.over(bits), x, np.asarray(bits.ones))
 
 
 def conjunction(side: Replicated, x: Array, y: Array, width: int = WORD) -> Interactive[Array]:
@@ -70,13 +70,13 @@ def all_along(side: Replicated, x: Array, width: int = WORD) -> Interactive[Arra
     return x[..., 0]
 
 
-def words_of(side: Replicated, x: Array) -> list[Array]:
+def words_of(side: Replicated, x: Array) -> tuple[Array, Array, Array]:
     """The three components of an arithmetic share over Z/2^64, each as a Boolean sharing. Rounds: 0.
 
     Raises SchemeError for a side over another ring: residues of a field are no such words.
     """
     needed(side, Z64)
-    return [side.component(x, component) for component in range(3)]
+    return side.component(x, 0), side.component(x, 1), side.component(x, 2)
 
 
 def majority(side: Replicated, x: Array, y: Array, z: Array, width: int = WORD) -> Interactive[Array]:
@@ -90,8 +90,7 @@ def carry_save(side: Replicated, x: Array) -> Interactive[tuple[Array, Array]]:
 
     The XOR of the three components is x itself, read as a Boolean share.
     """
-    first, second, third = words_of(side, x)
-    carry = yield from majority(side, first, second, third)
+    carry = yield from majority(side, *words_of(side, x))
     return x, carry << np.uint64(1)
 
 

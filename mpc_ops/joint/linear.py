@@ -109,8 +109,7 @@ def least_squares(side: Replicated, rows: Array, right: Array, system: System, *
     turned = np.swapaxes(rows, -1, -2)
     gram, image = yield from together(side.matmul(turned, rows), side.matmul(turned, right[..., None]))
     diagonal = side.ring.element(ridge * np.eye(system.size, dtype=object))
-    regular = plus(side, gram, np.broadcast_to(diagonal, gram.shape[1:]))
-    result = yield from solve(side, regular, image[..., 0], system)
+    result = yield from solve(side, plus(side, gram, diagonal), image[..., 0], system)
     return result
 
 

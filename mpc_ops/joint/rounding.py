@@ -172,7 +172,7 @@ def _lift_near(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     of these, the two top bits of all three say, added modulo 4. One AND.
     """
     over = side.over(ring)
-    y = plus(side, x, np.full(x.shape[1:], _ONE << _NEAR, dtype=np.uint64))
+    y = plus(side, x, np.asarray(_ONE << _NEAR))
     low = [over.only(j, ring.element((side.component(y, j) & _LOW).max(axis=0))) for j in range(PARTIES)]
     first, second, third = (word >> _LOW_BITS for word in words_of(side, y))
     carry = yield from majority(side, first & _ONE, second & _ONE, third & _ONE, 1)
@@ -190,8 +190,7 @@ def lift_with_bits(side: Replicated, x: Array, ring: Ring) -> Interactive[tuple[
     """As `lift`, and the words of x as Boolean shares: both take the same adder. Rounds: 10."""
     needed(side, Z64)
     y = plus(side, x, _HALF)
-    first, second, third = words_of(side, y)
-    both = yield from majority(side, first, second, third)
+    both = yield from majority(side, *words_of(side, y))
     carry = yield from carries(side, y, both << _ONE)
     words = plus(side.over(BITS), y ^ ((both ^ carry) << _ONE), _HALF)
     result = yield from _unwrapped(side, y, np.stack([both >> _TOP, carry >> _TOP], axis=1), ring)
@@ -200,8 +199,7 @@ def lift_with_bits(side: Replicated, x: Array, ring: Ring) -> Interactive[tuple[
 
 def _lift_any(side: Replicated, x: Array, ring: Ring) -> Interactive[Array]:
     y = plus(side, x, _HALF)
-    first, second, third = words_of(side, y)
-    both = yield from majority(side, first, second, third)
+    both = yield from majority(side, *words_of(side, y))
     carry = yield from carry_out(side, y, both << _ONE)
     result = yield from _unwrapped(side, y, np.stack([both >> _TOP, carry], axis=1), ring)
     return result

@@ -94,7 +94,6 @@ def confirm(side: Replicated, x: Array, shuffled: Array, *, bits: int = 63) -> I
     before = plus(over, lifted[:, 0], F127.mul(indices, weight))
     after = F127.add(lifted[:, 1], F127.mul(lifted[:, 2], weight))
     sums = np.stack([before, after], axis=1)
-    gamma = np.broadcast_to(gamma, sums.shape[1:])
     terms, first = yield from _inverses(over, plus(over, F127.sub(over.zero(sums.shape[1:]), sums), gamma))
     totals = F127.total(terms, -1)
     difference = F127.sub(totals[:, 0], totals[:, 1]).reshape(2, -1)
